@@ -1,0 +1,104 @@
+/**
+ * The buffer: between a sensor's publish and the hub's 200, the one place where a reading is kept.
+ *
+ * Contract
+ * - `accept` calls back without an error only after the message's readings (or its dead letter), its receipt and the counters
+ *   are committed and fsynced in ONE transaction. An error means that nothing of the message was kept.
+ * - Messages are committed in the order of `accept`; callbacks come in that order too.
+ * - A sealed batch never changes: contents, epoch, seq and bytes are stored before `seal` resolves; after a restart `pending`
+ *   returns it byte for byte.
+ * - A reading leaves the buffer only by `acknowledge` (then kept as a copy, first to be evicted) or by eviction into the ledger.
+ * - After a crash every committed row is readable, or its loss is in the ledger.
+ *
+ * One implementation: buffer/sqlite-buffer.ts (row of SQLite files, one writer in a worker thread).
+ */
+import type { Counters, LossRange } from '@tributary/shared/batch/batch'
+import type { TributaryError } from '@tributary/shared/errors'
+import type { Reading } from '@tributary/shared/reading'
+
+/** A payload that did not decode. */
+export interface DeadLetter {
+  /** `mqtt`, `serial:<name>`, … */
+  readonly source: string
+  /** Topic, or port; what a person looks for. */
+  readonly origin: string
+  readonly reason: string
+  readonly payload: Uint8Array
+  readonly receivedAtUs: number
+}
+
+export interface StoredDeadLetter extends DeadLetter {
+  readonly id: number
+}
+
+/**
+ * Proof that a message of a given sender and id has been stored, kept in the readings' own transaction so that a redelivery after
+ * a crash is recognised. `scope` names the sender (`mqtt1:<client>`, `mqtt2:<client>`, `serial:<name>`), `id` the packet or line
+ * number, `digest` (64-bit, 16 hex digits) topic and payload. A later receipt with the same scope and id replaces the earlier one.
+ */
+export interface Receipt {
+  readonly scope: string
+  readonly id: number
+  readonly digest: string
+}
+
+/** One message of one source: all of it is kept, or none. */
+export interface Message {
+  readonly readings: readonly Reading[]
+  readonly deadLetter: DeadLetter | null
+  readonly receipt: Receipt | null
+  /** Kept although it may repeat an earlier message; counted. */
+  readonly maybeDuplicate: boolean
+}
+
+export interface SealedBatch {
+  readonly epoch: number
+  readonly seq: number
+  /** The encoded, compressed batch, exactly as it goes over the wire. */
+  readonly body: Uint8Array
+  readonly readings: number
+  /** Newest event time in it, µs. */
+  readonly newestUs: number
+  /** Of this epoch: every seq below it is acknowledged or in the ledger. */
+  readonly floor: number
+}
+
+export interface BufferStats {
+  readonly files: number
+  readonly bytes: number
+  /** Readings not yet acknowledged by the hub. */
+  readonly backlogReadings: number
+  readonly oldestUs: number | null
+  readonly deadLetters: number
+  readonly sealedPending: number
+  readonly counters: Counters
+  readonly losses: readonly LossRange[]
+  /** Accepting now; false while commits fail (publishers are then refused). */
+  readonly writable: boolean
+}
+
+export interface Buffer {
+  readonly epoch: number
+  accept(message: Message, done: (error: TributaryError | null) => void): void
+  /** The receipts that survived the last stop, for the sources to recognise redeliveries with. */
+  receipts(): readonly Receipt[]
+  /** Forget a receipt (PUBREL of an open QoS 2 message): resolves when durable. */
+  release(scope: string, id: number): Promise<void>
+  /** Seal the oldest unsent readings, at most `maxReadings`, into the next batch; null when there are none. */
+  seal(maxReadings: number): Promise<SealedBatch | null>
+  /** Sealed and not acknowledged, oldest first: what a restarted agent sends before anything new. */
+  pending(): Promise<readonly SealedBatch[]>
+  /** The hub has it durable. The copy stays until evicted. */
+  acknowledge(epoch: number, seq: number): Promise<void>
+  /**
+   * The hub's stored floor for `epoch`, as answered. When it falls below an earlier answer, kept copies from there on become
+   * pending again and what is no longer kept goes to the ledger; returns how many batches will be sent again.
+   */
+  settle(epoch: number, settled: number): Promise<number>
+  stats(): Promise<BufferStats>
+  deadLetters(limit: number): Promise<readonly StoredDeadLetter[]>
+  dropDeadLetters(ids: readonly number[]): Promise<number>
+  /** Called with false when commits start to fail for `failAfterMs`, with true when a probe commits again. */
+  onWritable(listener: (writable: boolean) => void): void
+  close(): Promise<void>
+}

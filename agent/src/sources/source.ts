@@ -1,0 +1,27 @@
+/**
+ * A source hears sensors and hands every message to `accept`; it acknowledges to the sensor only when `done` was called without
+ * an error, and never in any other place. A source that fails restarts alone; no failure of one source reaches another.
+ */
+import type { Message } from '../buffer/buffer.ts'
+import type { TributaryError } from '@tributary/shared/errors'
+
+export type Accept = (message: Message, done: (error: TributaryError | null) => void) => void
+
+export interface Source {
+  /** `mqtt`, `serial:<name>`. */
+  readonly name: string
+  /** Resolves when the source hears its sensors (for a serial port: when it tries to). */
+  start(): Promise<void>
+  /** Stop hearing; messages already heard are finished or left unacknowledged. */
+  stop(): Promise<void>
+  status(): SourceStatus
+}
+
+export interface SourceStatus {
+  readonly state: 'starting' | 'running' | 'waiting' | 'stopped'
+  /** What it listens on, or why it waits. */
+  readonly detail: string
+  readonly messages: number
+  readonly deadLettered: number
+  readonly duplicates: number
+}

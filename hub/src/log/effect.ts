@@ -1,0 +1,28 @@
+/**
+ * A consumer's effect, applied once: log/exactly-once.ts turns an `Effect` into a `LogConsumer`.
+ *
+ * In one transaction it moves the position row (WHERE owner = me AND next_offset = expected), records each batch identity in
+ * `received`, leaves out records whose identity is there already, and calls `apply` with the rest. A transaction that fails on
+ * data is bisected by savepoint until the poison record stands alone; that one goes to the dead letters.
+ */
+import type { Batch } from '@tributary/shared/batch/batch'
+import type { PoolClient } from 'pg'
+import type { Envelope } from './envelope.ts'
+
+export interface JudgedBatch {
+  readonly partition: number
+  readonly offset: bigint
+  readonly envelope: Envelope
+  readonly batch: Batch
+}
+
+export interface Effect {
+  /** Consumer group, and the key of its rows in `position` and `received`: `store`, `detect`. */
+  readonly group: string
+  /** Called inside the transaction; everything it writes must go through `tx`. */
+  apply(tx: PoolClient, batches: readonly JudgedBatch[]): Promise<void>
+  /** After the commit: in-memory state may now move on. */
+  committed?(batches: readonly JudgedBatch[]): void
+  /** After a rollback, or when the partition was lost: in-memory state of these records must be forgotten. */
+  rolledBack?(): Promise<void>
+}

@@ -1,0 +1,13 @@
+// Two projects: `unit` needs npm packages only; `system` needs Debian programs (strace, socat, …) and says which are missing.
+import { defineConfig } from 'vitest/config'
+
+const everywhere = { exclude: ['**/node_modules/**', '.tributary/**'], testTimeout: 30_000, hookTimeout: 60_000 }
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { ...everywhere, name: 'unit', include: ['**/*.test.ts'], exclude: [...everywhere.exclude, '**/*.system.test.ts'] } },
+      { test: { ...everywhere, name: 'system', include: ['**/*.system.test.ts'] } },
+    ],
+  },
+})
