@@ -5,7 +5,7 @@
  * Readings stand by series, in order of arrival within their series. A reading's index in the batch counts through the series in
  * their order: that index is what `rejected` in an answer and a verdict bitmap refer to.
  */
-import type { Quality, SeriesName, Value } from '../reading.ts'
+import type { SeriesName, Value } from '../reading.ts'
 
 /** Readings of one series as columns of equal length, in order of arrival. */
 export interface SeriesColumns {

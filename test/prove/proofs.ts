@@ -1,0 +1,7 @@
+/** Every proof, in the order of the promises. */
+import { ackOrder } from './ack-order.ts'
+import { codec } from './codec.ts'
+import { durability } from './durability.ts'
+import type { Proof } from './proof.ts'
+
+export const proofs: readonly Proof[] = [durability, ackOrder, codec]
