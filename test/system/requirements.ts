@@ -1,0 +1,37 @@
+/**
+ * The Debian programs that `npm run test:system` and the proofs need. Missing ones end with the line that installs them: such a
+ * test fails, it is never skipped.
+ */
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+
+/** Program → Debian package. */
+const needed: Readonly<Record<string, string>> = { python3: 'python3', socat: 'socat', strace: 'strace' }
+
+/** Throws with the apt line when one of `programs` is not in PATH. */
+export function requirePrograms(...programs: string[]): void {
+  const missing = programs.filter(program => !inPath(program))
+  if (missing.length === 0) return
+  const packages = missing.map(program => needed[program] ?? program)
+  throw new Error(`missing ${missing.join(', ')}; install with: apt-get install -y ${packages.join(' ')}`)
+}
+
+function inPath(program: string): boolean {
+  return (process.env['PATH'] ?? '').split(delimiter).some(folder => {
+    try {
+      accessSync(join(folder, program), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}
+
+if (import.meta.main) {
+  try {
+    requirePrograms(...Object.keys(needed))
+  } catch (error) {
+    console.error((error as Error).message)
+    process.exitCode = 1
+  }
+}
