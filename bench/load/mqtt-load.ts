@@ -101,9 +101,9 @@ function publish(topic: string, id: number, payload: string): Buffer {
   packet[0] = 0x32
   packet.set(lengthBytes, 1)
   let at = packet.writeUInt16BE(topic.length, 1 + lengthBytes.length)
-  at += packet.latin1Write(topic, at)
+  at += packet.write(topic, at, 'latin1')
   at = packet.writeUInt16BE(id, at)
-  packet.latin1Write(payload, at)
+  packet.write(payload, at, 'latin1')
   return packet
 }
 
