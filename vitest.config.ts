@@ -1,12 +1,24 @@
 // Two projects: `unit` needs npm packages only; `system` needs Debian programs (strace, socat, …) and says which are missing.
 import { defineConfig } from 'vitest/config'
 
-const everywhere = { exclude: ['**/node_modules/**', '.tributary/**'], testTimeout: 30_000, hookTimeout: 60_000 }
+const everywhere = {
+  exclude: ['**/node_modules/**', '.tributary/**'],
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
+  globalSetup: ['hub/src/database/vitest-postgres.ts'],
+}
 
 export default defineConfig({
   test: {
     projects: [
-      { test: { ...everywhere, name: 'unit', include: ['**/*.test.ts'], exclude: [...everywhere.exclude, '**/*.system.test.ts'] } },
+      {
+        test: {
+          ...everywhere,
+          name: 'unit',
+          include: ['**/*.test.ts'],
+          exclude: [...everywhere.exclude, '**/*.system.test.ts'],
+        },
+      },
       { test: { ...everywhere, name: 'system', include: ['**/*.system.test.ts'] } },
     ],
   },
