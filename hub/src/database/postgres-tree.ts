@@ -23,13 +23,20 @@ export interface PostgresTree {
   readonly major: string
 }
 
+export interface PostgresPackage {
+  /** Its folder `native`, with bin, lib, share and pg-symlinks.json. */
+  readonly native: string
+  readonly version: string
+}
+
 /** `copies`: folders in order of preference, tried when the package cannot be used where it stands. */
 export async function postgresTree(
   account: Account | null,
   copies: readonly string[],
   report: (step: string) => void,
+  from?: PostgresPackage,
 ): Promise<PostgresTree> {
-  const { native, version } = await platformPackage()
+  const { native, version } = from ?? (await platformPackage())
   const major = version.split('.')[0] ?? ''
   const failures: string[] = []
   for (const [index, folder] of [native, ...copies.map(copy => join(copy, `postgres-${version}`))].entries()) {
@@ -47,7 +54,8 @@ export async function postgresTree(
   })
 }
 
-async function platformPackage(): Promise<{ native: string; version: string }> {
+/** The package of this platform. Throws `not-supported`. */
+export async function platformPackage(): Promise<PostgresPackage> {
   const platform = `${process.platform}-${process.arch}`
   const libc = process.platform === 'linux' && !glibc() ? ' without glibc' : ''
   const supported = ['linux-x64', 'linux-arm64', 'darwin-arm64', 'darwin-x64'].includes(platform) && libc === ''

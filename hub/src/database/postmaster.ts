@@ -13,8 +13,8 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { closeSync, openSync, readFileSync, readlinkSync, realpathSync, unlinkSync } from 'node:fs'
-import { chown, copyFile, mkdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chown, copyFile, mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { TributaryError } from '@tributary/shared/errors'
 import type { Account } from './postgres-account.ts'
 import type { PostgresTree } from './postgres-tree.ts'
@@ -60,9 +60,9 @@ function settings(port: number, sharedBuffersMb: number): Record<string, string>
 export async function makeHome(at: PostgresHome, report: (step: string) => void): Promise<void> {
   if (await exists(at.home)) return
   report(`making a Postgres data folder in ${at.home}`)
-  const fresh = `${at.home}.${process.pid}.new`
+  await removeUnfinished(at.home)
+  const fresh = `${at.home}.${process.pid}.${randomBytes(4).toString('hex')}.new`
   const data = join(fresh, 'data')
-  await rm(fresh, { recursive: true, force: true })
   await mkdir(data, { recursive: true })
   if (at.account !== null) await chown(data, at.account.uid, at.account.gid)
   const password = randomBytes(24).toString('base64url')
@@ -74,6 +74,15 @@ export async function makeHome(at: PostgresHome, report: (step: string) => void)
     if (!(await exists(at.home))) throw error // else another hub was faster, and its folder is as good
   } finally {
     await rm(fresh, { recursive: true, force: true })
+  }
+}
+
+/** What hubs that were killed while they made the folder left behind. */
+async function removeUnfinished(home: string): Promise<void> {
+  const parent = dirname(home)
+  for (const name of await readdir(parent).catch(() => [])) {
+    const pid = name.startsWith(`${basename(home)}.`) ? /\.(\d+)\.[0-9a-f]{8}\.new$/.exec(name)?.[1] : undefined
+    if (pid !== undefined && !isAlive(Number(pid))) await rm(join(parent, name), { recursive: true, force: true })
   }
 }
 

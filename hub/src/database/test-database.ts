@@ -17,7 +17,7 @@ export async function testDatabase(options: PoolOptions & { readonly empty?: boo
   const name = `test_${randomBytes(8).toString('hex')}`
   await administer(server, async client => {
     const template = options.empty === true ? 'template0' : await migratedTemplate(client, server)
-    await client.query(`create database ${name} template ${template}`)
+    await client.query(`create database ${name} template ${template} strategy file_copy`)
   })
   const database = connectDatabase(onDatabase(server, name), { connections: 5, ...options })
   const close = async () => {
