@@ -85,7 +85,14 @@ export interface BatchAnswer {
 }
 
 /** Why the hub does not store a reading as data; it goes to the dead letters instead. */
-export type RejectReason = 'non-finite' | 'future' | 'before-2000' | 'cardinality' | 'name' | 'string-too-long'
+export type RejectReason =
+  | 'non-finite'
+  | 'future'
+  | 'before-2000'
+  | 'cardinality'
+  | 'name'
+  | 'string-too-long'
+  | 'string-nul'
 
 /** 200 of GET /v1/hello. */
 export interface HelloAnswer {
