@@ -11,9 +11,9 @@ import {
   type InnerList,
   type Item,
   parseDictionary,
-  serializeInnerList,
   serializeItem,
   serializeMember,
+  serializeParameters,
 } from './structured-fields.ts'
 
 /** Header fields by lower-case name; several lines of one field as an array. */
@@ -37,15 +37,15 @@ export interface ResponseMessage {
 
 /** The signature base for the covered components and parameters of `list`. */
 export function signatureBase(list: InnerList, message: RequestMessage | ResponseMessage): string {
-  const seen = new Set<string>()
+  const identifiers: string[] = []
   let base = ''
   for (const item of list.items) {
     const identifier = serializeItem(item)
-    if (seen.has(identifier)) throw unusable(identifier, 'is covered twice')
-    seen.add(identifier)
+    if (identifiers.includes(identifier)) throw unusable(identifier, 'is covered twice')
+    identifiers.push(identifier)
     base += `${identifier}: ${componentValue(item, identifier, message)}\n`
   }
-  return `${base}"@signature-params": ${serializeInnerList(list)}`
+  return `${base}"@signature-params": (${identifiers.join(' ')})${serializeParameters(list.parameters)}`
 }
 
 function componentValue(item: Item, identifier: string, message: RequestMessage | ResponseMessage): string {

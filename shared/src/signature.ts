@@ -21,6 +21,7 @@ import {
   type InnerList,
   type Item,
   isInnerList,
+  noParameters,
   parseDictionary,
   serializeBareItem,
   serializeInnerList,
@@ -57,8 +58,8 @@ export function signRequest(request: SignRequest): Record<string, string> {
     [contentDigestField]: contentDigest(request.body),
   }
   const message: RequestMessage = { method: request.method, target: request.path, headers }
-  const names = requestComponents(message)
-  const signature = makeSignature(names, request.createdS, request.agentId, message, request.privateKey)
+  const items = requestComponents(message)
+  const signature = makeSignature(items, request.createdS, request.agentId, message, request.privateKey)
   return { [fields.agent]: headers[fields.agent], [contentDigestField]: headers[contentDigestField], ...signature }
 }
 
@@ -87,13 +88,12 @@ export function verifyRequest(request: VerifyRequest): 'batch' | 'nonce' {
   return refusing(() => {
     const message: RequestMessage = { method: request.method, target: request.path, headers: request.headers }
     const { list, bytes } = findSignature(request.headers)
-    const names = requestComponents(message)
-    checkComponents(list, names)
+    checkComponents(list, requestComponents(message))
     const createdS = checkParameters(list, single(request.headers, fields.agent))
     checkSignature(list, bytes, message, request.publicKey)
     verifyContentDigest(single(request.headers, contentDigestField), request.body)
     if (!(Math.abs(createdS - request.nowS) <= maxClockSkewS)) throw clockSkew(createdS, request.nowS)
-    return names.includes(`"${fields.batch}"`) ? 'batch' : 'nonce'
+    return isBatch(message) ? 'batch' : 'nonce'
   })
 }
 
@@ -113,8 +113,8 @@ export function signResponse(response: SignResponse): Record<string, string> {
     const requestLabel = findSignature(response.requestHeaders).label
     const digest = contentDigest(response.body)
     const message = responseMessage(response.status, { [contentDigestField]: digest }, response.requestHeaders)
-    const names = responseComponents(requestLabel)
-    const signature = makeSignature(names, response.createdS, hubKeyId, message, response.privateKey)
+    const items = responseComponents(requestLabel)
+    const signature = makeSignature(items, response.createdS, hubKeyId, message, response.privateKey)
     return { [contentDigestField]: digest, ...signature }
   })
 }
@@ -146,18 +146,30 @@ export function verifyResponse(response: VerifyResponse): { readonly createdS: n
   })
 }
 
-/** The components that a request must cover, as identifiers. Throws when it has neither a batch identity nor a nonce. */
-function requestComponents(message: RequestMessage): string[] {
+/** The components that a request must cover. Throws when it has neither a batch identity nor a nonce. */
+function requestComponents(message: RequestMessage): readonly Item[] {
   const names: string[] = ['@method', '@path', contentDigestField, fields.agent]
   if (message.target.includes('?')) names.splice(2, 0, '@query')
-  if (message.headers[fields.batch] !== undefined) names.push(fields.lane, fields.floor, fields.batch)
+  if (isBatch(message)) names.push(fields.lane, fields.floor, fields.batch)
   else if (message.headers[fields.nonce] !== undefined) names.push(fields.nonce)
   else throw unauthenticated(`a request carries ${fields.batch} or ${fields.nonce}, this one has neither`)
-  return names.map(name => `"${name}"`)
+  return names.map(value => ({ value, parameters: noParameters }))
 }
 
-function responseComponents(requestLabel: string): string[] {
-  return ['"@status"', `"${contentDigestField}"`, `"signature";req;key="${requestLabel}"`]
+function isBatch(message: RequestMessage): boolean {
+  return message.headers[fields.batch] !== undefined
+}
+
+function responseComponents(requestLabel: string): readonly Item[] {
+  const boundTo = new Map<string, BareItem>([
+    ['req', true],
+    ['key', requestLabel],
+  ])
+  return [
+    { value: '@status', parameters: noParameters },
+    { value: contentDigestField, parameters: noParameters },
+    { value: 'signature', parameters: boundTo },
+  ]
 }
 
 /** `req` components refer to the request's signature only, so its method and target play no part. */
@@ -166,13 +178,12 @@ function responseMessage(status: number, headers: FieldMap, requestHeaders: Fiel
 }
 
 function makeSignature(
-  identifiers: readonly string[],
+  items: readonly Item[],
   createdS: number,
   keyId: string,
   message: RequestMessage | ResponseMessage,
   privateKey: KeyObject,
 ): Record<string, string> {
-  const items = identifiers.map(componentItem)
   const parameters = new Map<string, BareItem>([
     ['created', Math.floor(createdS)],
     ['keyid', keyId],
@@ -185,13 +196,6 @@ function makeSignature(
     'signature-input': `${label}=${serializeInnerList(list)}`,
     signature: `${label}=${serializeBareItem(bytes)}`,
   }
-}
-
-/** The item of an identifier written in RFC 9421's own notation. */
-function componentItem(identifier: string): Item {
-  const list = parseDictionary(`x=(${identifier})`).get('x')
-  if (!list || !isInnerList(list) || !list.items[0]) throw new TributaryError('internal', `no component: ${identifier}`)
-  return list.items[0]
 }
 
 interface FoundSignature {
@@ -219,9 +223,9 @@ function findSignature(headers: FieldMap): FoundSignature {
 }
 
 /** Exactly these components, in any order. */
-function checkComponents(list: InnerList, required: readonly string[]): void {
+function checkComponents(list: InnerList, required: readonly Item[]): void {
   const covered = list.items.map(serializeItem)
-  const missing = required.find(name => !covered.includes(name))
+  const missing = required.map(serializeItem).find(name => !covered.includes(name))
   if (missing !== undefined) throw unauthenticated(`the signature does not cover ${missing}`)
   if (covered.length !== required.length)
     throw unauthenticated('the signature covers components beyond the required ones')

@@ -104,7 +104,7 @@ function parseItem(cursor: Cursor): Item {
   return { value, parameters: parseParameters(cursor) }
 }
 
-const noParameters: Parameters = new Map()
+export const noParameters: Parameters = new Map()
 
 function parseParameters(cursor: Cursor): Parameters {
   if (cursor.text[cursor.at] !== ';') return noParameters
@@ -186,15 +186,21 @@ export function serializeMember(member: Item | InnerList): string {
 
 export function serializeParameters(parameters: Parameters): string {
   let text = ''
+  if (parameters.size === 0) return text
   for (const [key, value] of parameters) text += value === true ? `;${key}` : `;${key}=${serializeBareItem(value)}`
   return text
 }
 
+/** Printable ASCII with nothing to escape. */
+const plainString = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
+
 /** A value that a structured field cannot carry (a string outside printable ASCII, a fraction) throws `malformed`. */
 export function serializeBareItem(value: BareItem): string {
   if (typeof value === 'string') {
-    if (!/^[\x20-\x7e]*$/.test(value))
+    if (plainString.test(value)) return `"${value}"`
+    if (!/^[\x20-\x7e]*$/.test(value)) {
       throw new TributaryError('malformed', 'structured field: a string is printable ASCII only')
+    }
     return `"${value.replace(/["\\]/g, '\\$&')}"`
   }
   if (typeof value === 'number') {
