@@ -1,0 +1,73 @@
+/**
+ * The outside of a batch body: magic, version, CRC-32 and one zstd frame around the content (`body` in codec.ts's layout comment).
+ *
+ * The version stands outside the compression, so that a later layout is refused clearly. The CRC covers content and frame, so that
+ * every flipped bit of a body is found, also one that zstd would not notice. Inflating is bounded in output and in window.
+ */
+import { constants, crc32, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { messageOf, TributaryError } from '../errors.ts'
+
+/** "TRB". */
+const magic = [0x54, 0x52, 0x42] as const
+export const layoutVersion = 1
+const frameOffset = 8
+
+const compression = { params: { [constants.ZSTD_c_compressionLevel]: 3 } }
+/** 2^25 = 32 MiB, the largest content. */
+const maxWindowLog = 25
+
+export interface FrameLimits {
+  readonly bodyBytes: number
+  readonly inflatedBytes: number
+}
+
+/** Wrap content into a body. */
+export function wrap(content: Uint8Array): Uint8Array {
+  const frame = zstdCompressSync(content, compression)
+  const body = new Uint8Array(frameOffset + frame.length)
+  body.set(magic)
+  body[3] = layoutVersion
+  new DataView(body.buffer).setUint32(4, crc32(frame, crc32(content)), true)
+  body.set(frame, frameOffset)
+  return body
+}
+
+/** The content of a body. Without `checkCrc`, which is there to prove that the check is needed, damage goes unseen. */
+export function unwrap(body: Uint8Array, limits: FrameLimits, checkCrc = true): Uint8Array {
+  if (body.length > limits.bodyBytes) {
+    throw new TributaryError('too-large', `batch body is ${body.length} bytes, at most ${limits.bodyBytes} allowed`)
+  }
+  if (body.length < frameOffset || magic.some((byte, i) => body[i] !== byte)) {
+    throw new TributaryError('malformed', 'body is not a batch: it does not begin with "TRB"')
+  }
+  if (body[3] !== layoutVersion) {
+    throw new TributaryError(
+      'unsupported-version',
+      `batch has layout version ${body[3]}, this program reads version ${layoutVersion}`,
+      {
+        hint: 'update the older side',
+      },
+    )
+  }
+  const frame = body.subarray(frameOffset)
+  const content = inflate(frame, limits.inflatedBytes)
+  const expected = new DataView(body.buffer, body.byteOffset).getUint32(4, true)
+  if (checkCrc && crc32(frame, crc32(content)) !== expected) {
+    throw new TributaryError('malformed', 'batch is damaged: its CRC-32 does not match its content')
+  }
+  return content
+}
+
+function inflate(frame: Uint8Array, maxBytes: number): Uint8Array {
+  try {
+    return zstdDecompressSync(frame, {
+      maxOutputLength: maxBytes,
+      params: { [constants.ZSTD_d_windowLogMax]: maxWindowLog },
+    })
+  } catch (cause) {
+    if (cause instanceof RangeError) {
+      throw new TributaryError('too-large', `batch inflates to more than ${maxBytes} bytes`, { cause })
+    }
+    throw new TributaryError('malformed', `batch is damaged: zstd says ${messageOf(cause)}`, { cause })
+  }
+}
