@@ -19,6 +19,11 @@ export interface JudgedBatch {
 export interface Effect {
   /** Consumer group, and the key of its rows in `position` and `received`: `store`, `detect`. */
   readonly group: string
+  /**
+   * This member now owns the partition: called before its first `apply`, outside any transaction, and again after every loss of
+   * the partition. The place to load state: `apply` holds a connection while it waits for others.
+   */
+  assigned?(partition: number): Promise<void>
   /** Called inside the transaction; everything it writes must go through `tx`. */
   apply(tx: PoolClient, batches: readonly JudgedBatch[]): Promise<void>
   /** After the commit: in-memory state may now move on. */
