@@ -20,8 +20,8 @@ export interface Effect {
   /** Consumer group, and the key of its rows in `position` and `received`: `store`, `detect`. */
   readonly group: string
   /**
-   * This member now owns the partition: called before its first `apply`, outside any transaction, and again after every loss of
-   * the partition. The place to load state: `apply` holds a connection while it waits for others.
+   * Before the partition's first `apply`, and again before the next one after every rollback or loss: the place to load state.
+   * Outside any transaction, because a transaction holds a connection while it waits for others. An effect must also do without.
    */
   assigned?(partition: number): Promise<void>
   /** Called inside the transaction; everything it writes must go through `tx`. */
@@ -29,5 +29,5 @@ export interface Effect {
   /** After the commit: in-memory state may now move on. */
   committed?(batches: readonly JudgedBatch[]): void
   /** After a rollback, or when the partition was lost: in-memory state of these records must be forgotten. */
-  rolledBack?(): Promise<void>
+  rolledBack?(partition: number): Promise<void>
 }
