@@ -2,13 +2,15 @@
  * A closed-loop MQTT 3.1.1 load: clients that keep a fixed number of QoS 1 messages unacknowledged, over plain sockets.
  *
  * Packets are written by hand so that the load costs less than any server under test. Runs as its own process (on the other
- * core): `node bench/load/mqtt-load.ts PORT CLIENTS IN_FLIGHT SECONDS`, and prints `{"acked", "seconds", "ratePerS", "p50Ms",
+ * core): `node bench/load/mqtt-load.ts PORT CLIENTS IN_FLIGHT SECONDS`, and prints `{"published", "acked", "seconds", "ratePerS", "p50Ms",
  * "p99Ms"}`; the first fifth of the time is warm-up and is not counted.
  */
 import { connect, type Socket } from 'node:net'
 import { pathToFileURL } from 'node:url'
 
 export interface LoadResult {
+  /** Acknowledged from first to last: the least that must be stored. */
+  readonly published: number
   readonly acked: number
   readonly seconds: number
   readonly ratePerS: number
@@ -21,8 +23,10 @@ export async function runLoad(port: number, clients: number, inFlight: number, s
   const startMs = performance.now()
   const warmMs = startMs + seconds * 200
   const endMs = startMs + seconds * 1000
+  let published = 0
   let acked = 0
   const onAck = (sentMs: number) => {
+    published++
     const now = performance.now()
     if (now < warmMs || now > endMs) return
     acked++
@@ -32,7 +36,7 @@ export async function runLoad(port: number, clients: number, inFlight: number, s
   latenciesMs.sort((a, b) => a - b)
   const counted = (endMs - warmMs) / 1000
   const quantile = (q: number) => latenciesMs[Math.floor(q * (latenciesMs.length - 1))] ?? Number.NaN
-  return { acked, seconds: counted, ratePerS: acked / counted, p50Ms: quantile(0.5), p99Ms: quantile(0.99) }
+  return { published, acked, seconds: counted, ratePerS: acked / counted, p50Ms: quantile(0.5), p99Ms: quantile(0.99) }
 }
 
 function runClient(

@@ -1,0 +1,60 @@
+/**
+ * A TCP proxy between agent and hub that can be watched and cut: it tells when a request or an answer passes, and can swallow
+ * answers, so that a hub may be killed in the very moment in which it has stored what the agent will never hear of.
+ */
+import { once } from 'node:events'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+
+export class HubProxy {
+  readonly hubPort: number
+  /** While true, answers are dropped. */
+  swallow = false
+  onRequest: (() => void) | null = null
+  onAnswer: (() => void) | null = null
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+
+  constructor(hubPort: number) {
+    this.hubPort = hubPort
+    this.#server = createServer(socket => this.#forward(socket))
+  }
+
+  async listen(): Promise<number> {
+    this.#server.listen(0, '127.0.0.1')
+    await once(this.#server, 'listening')
+    return (this.#server.address() as { port: number }).port
+  }
+
+  /** Cuts every connection now open. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
+  close(): void {
+    this.cut()
+    this.#server.close()
+  }
+
+  #forward(agent: Socket): void {
+    const hub = connect(this.hubPort, '127.0.0.1')
+    for (const [socket, peer] of [
+      [agent, hub],
+      [hub, agent],
+    ] as const) {
+      this.#sockets.add(socket)
+      socket.on('error', () => peer.destroy())
+      socket.on('close', () => {
+        this.#sockets.delete(socket)
+        peer.destroy()
+      })
+    }
+    agent.on('data', chunk => {
+      this.onRequest?.()
+      hub.write(chunk)
+    })
+    hub.on('data', chunk => {
+      this.onAnswer?.()
+      if (!this.swallow) agent.write(chunk)
+    })
+  }
+}

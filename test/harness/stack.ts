@@ -1,0 +1,125 @@
+/** Hub and agent as real processes on free ports and folders of their own, for proofs, benches and whole-path tests. */
+import { execFile } from 'node:child_process'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import pg from 'pg'
+import { findPostmaster, readPassword, superuser } from '../../hub/src/database/postmaster.ts'
+import { Program, repository } from './program.ts'
+
+export interface StackOptions {
+  /** Everything is kept below it. */
+  readonly folder: string
+  readonly env?: NodeJS.ProcessEnv
+  readonly wrapper?: readonly string[]
+  /** More lines for the YAML configuration. */
+  readonly config?: string
+}
+
+export interface RunningHub {
+  readonly program: Program
+  readonly url: string
+  readonly port: number
+  readonly adminKey: string
+  readonly dataDir: string
+}
+
+export interface RunningAgent {
+  readonly program: Program
+  readonly mqttPort: number
+  readonly healthUrl: string
+  readonly dataDir: string
+}
+
+interface HubReady {
+  readonly url: string
+  readonly adminKeyFile: string
+}
+
+/** Start a hub on a port that it keeps over restarts. */
+export async function startHub({ folder, env, wrapper, config = '' }: StackOptions): Promise<RunningHub> {
+  const dataDir = join(folder, 'hub')
+  mkdirSync(dataDir, { recursive: true })
+  const port = await freePort()
+  const configFile = join(folder, 'hub.yaml')
+  writeFileSync(configFile, `data_dir: ${dataDir}\nlisten:\n  port: ${port}\n${config}`)
+  const program = new Program({
+    entry: 'hub/src/main.ts',
+    args: ['serve', '--config', configFile, '--json'],
+    logFile: join(folder, 'hub.log'),
+    readyTimeoutMs: 120_000,
+    ...(env && { env }),
+    ...(wrapper && { wrapper }),
+  })
+  const ready = await program.start<HubReady>()
+  return { program, url: ready.url, port, dataDir, adminKey: readFileSync(ready.adminKeyFile, 'utf8').trim() }
+}
+
+export interface AgentOptions extends StackOptions {
+  /** Where the uplink sends; without it the agent only buffers. */
+  readonly hubUrl?: string
+}
+
+/** Start an agent on ports that it keeps over restarts. It must have been enrolled before, or it only buffers. */
+export async function startAgent({ folder, env, wrapper, config = '', hubUrl }: AgentOptions): Promise<RunningAgent> {
+  const dataDir = join(folder, 'agent')
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  const [mqttPort, healthPort] = [await freePort(), await freePort()]
+  const configFile = writeAgentConfig(folder, dataDir, mqttPort, healthPort, hubUrl, config)
+  const program = new Program({
+    entry: 'agent/src/main.ts',
+    args: ['run', '--config', configFile, '--json'],
+    logFile: join(folder, 'agent.log'),
+    ...(env && { env }),
+    ...(wrapper && { wrapper }),
+  })
+  await program.start()
+  return { program, mqttPort, healthUrl: `http://127.0.0.1:${healthPort}`, dataDir }
+}
+
+function writeAgentConfig(folder: string, dataDir: string, mqtt: number, health: number, hubUrl = 'http://127.0.0.1:9', more = ''): string {
+  const file = join(folder, 'agent.yaml')
+  writeFileSync(file, `data_dir: ${dataDir}\nhub: ${hubUrl}\nmqtt:\n  port: ${mqtt}\nhealth:\n  port: ${health}\n${more}`)
+  return file
+}
+
+/** Make a token at the hub and enrol the agent of `folder` with it. */
+export async function enrollAgent(folder: string, hub: RunningHub, hubUrl: string): Promise<void> {
+  const dataDir = join(folder, 'agent')
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  const created = await runCli('hub/src/main.ts', ['token', 'create', '--site', 'proof', '--hub', hub.url, '--json'], {
+    TRIBUTARY_ADMIN_KEY: hub.adminKey,
+  })
+  const { token } = JSON.parse(created) as { token: string }
+  const configFile = writeAgentConfig(folder, dataDir, 0, 0, hubUrl)
+  await runCli('agent/src/main.ts', ['enroll', '--config', configFile, '--json'], { TRIBUTARY_TOKEN: token })
+}
+
+/** Run a command of a program to its end; its stdout. Throws with its stderr when it fails. */
+export async function runCli(entry: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<string> {
+  const { stdout } = await promisify(execFile)(process.execPath, [join(repository, entry), ...args], {
+    env: { ...process.env, ...env },
+  })
+  return stdout
+}
+
+/** A pool on the Postgres that the hub of this data folder runs. */
+export function hubPool(dataDir: string): pg.Pool {
+  const home = join(dataDir, 'postgres')
+  const postmaster = findPostmaster(join(home, 'data'))
+  if (postmaster === null) throw new Error(`no Postgres runs in ${home}`)
+  const password = readPassword(home)
+  return new pg.Pool({ host: '127.0.0.1', port: postmaster.port, user: superuser, password, database: 'tributary', max: 2 })
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  const { port } = server.address() as { port: number }
+  await new Promise(resolve => server.close(resolve))
+  return port
+}

@@ -1,0 +1,256 @@
+/**
+ * Promises 1 and 2 under SIGKILL: what was acknowledged is stored, and nothing is stored twice.
+ *
+ * A real hub with its Postgres, a real agent, devices over MQTT at QoS 1 and 2 that resend with DUP after every cut. Each cycle waits
+ * until acknowledgements have flowed for a second, kills its victim with SIGKILL, starts it again and goes on. The moments of
+ * the kills are drawn from the seed:
+ *   agent / random   anywhere in the next 800 ms
+ *   agent / commit   within 5 ms of an acknowledgement: right after a commit
+ *   hub / random     anywhere in the next 800 ms
+ *   hub / commit     within 5 ms of an answer to a batch
+ *   hub / answer     when an answer is on the wire, which is swallowed: the hub has stored what the agent never hears of
+ * A cycle without an acknowledgement in the second before its kill does not count. In the end everything drains, and the multisets of
+ * (series, time, value bits) that devices saw acknowledged are compared with all rows of the hub's view `reading`.
+ */
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createRandom, type Random } from '../../firmware-sim/src/signals/random.ts'
+import { MqttDevice } from '../../firmware-sim/src/transports/mqtt-device.ts'
+import { HubProxy } from '../harness/hub-proxy.ts'
+import { enrollAgent, hubPool, type RunningAgent, type RunningHub, startAgent, startHub } from '../harness/stack.ts'
+import { difference, Multiset, readingKey, storedReadings } from './multiset.ts'
+import { type Proof, type ProofContext, type ProofResult, target } from './proof.ts'
+
+const devices = 24
+const inFlightEach = 10
+/** A device waits this long between bursts, so that an hour of kills stays comparable in memory. */
+const burstPauseMs = 60
+const drainTimeoutMs = 120_000
+
+const moments = ['agent/random', 'agent/commit', 'hub/random', 'hub/commit', 'agent/random', 'agent/commit', 'hub/answer', 'hub/commit'] as const
+type Moment = (typeof moments)[number]
+
+export const durability: Proof = {
+  name: 'durability',
+  summary: 'SIGKILL of agent and hub under load: nothing acknowledged is lost, nothing is stored twice',
+  options: {
+    cycles: { type: 'string', value: 'N', default: '20', help: 'kills that count' },
+    folder: { type: 'string', value: 'DIR', help: 'keep data and logs there (a temporary folder by default, removed when all is well)' },
+  },
+  sabotages: ['ack-before-commit', 'no-dup-check', 'no-identity-check', 'offset-only-skip'],
+  run,
+}
+
+async function run(context: ProofContext): Promise<ProofResult> {
+  const { values, seed, sabotage, progress, signal } = context
+  const cycles = Number(values['cycles'])
+  const folder = values['folder'] ?? mkdtempSync(join(tmpdir(), 'tributary-durability-'))
+  if (!existsSync(folder)) mkdirSync(folder, { recursive: true })
+  const env = sabotage ? { TRIBUTARY_SABOTAGE: sabotage } : {}
+
+  progress(`starting hub and agent in ${folder}`)
+  const hub = await startHub({ folder, env })
+  const proxy = new HubProxy(hub.port)
+  const hubUrl = `http://127.0.0.1:${await proxy.listen()}`
+  await enrollAgent(folder, hub, hubUrl)
+  const agent = await startAgent({ folder, env, hubUrl })
+  const load = new Load(agent.mqttPort)
+  try {
+    const counted = await killCycles({ cycles, hub, agent, proxy, load, random: createRandom(String(seed)), progress, signal })
+    progress('draining')
+    await load.stop()
+    const drained = await drain(agent, hub, load)
+    const pool = hubPool(hub.dataDir)
+    const stored = await storedReadings(pool)
+    await pool.end()
+    const { lost, duplicated, examples } = difference(load.sent, load.acknowledged, stored)
+    const ok = lost === 0 && duplicated === 0 && drained && counted.total === cycles
+    if (ok && values['folder'] === undefined) setImmediate(() => rmSync(folder, { recursive: true, force: true }))
+    else progress(`data and logs: ${folder}`)
+    return {
+      ok,
+      figures: {
+        cycles: counted.total,
+        notCounted: counted.notCounted,
+        kills: counted.kills,
+        sent: load.sent.size,
+        acknowledged: load.acknowledged.size,
+        acknowledgedByQos: load.byQos,
+        stored: stored.size,
+        lost,
+        duplicated,
+        drained,
+        examples,
+      },
+      targets: [
+        target('acknowledged and lost', lost, '=', 0),
+        target('stored twice', duplicated, '=', 0),
+        target('cycles that count', counted.total, '=', cycles),
+      ],
+    }
+  } finally {
+    await load.abandon()
+    await agent.program.stop()
+    await hub.program.stop()
+    proxy.close()
+  }
+}
+
+interface Cycles {
+  readonly cycles: number
+  readonly hub: RunningHub
+  readonly agent: RunningAgent
+  readonly proxy: HubProxy
+  readonly load: Load
+  readonly random: Random
+  readonly progress: (text: string) => void
+  readonly signal: AbortSignal
+}
+
+async function killCycles({ cycles, hub, agent, proxy, load, random, progress, signal }: Cycles) {
+  const kills: Record<string, number> = {}
+  let notCounted = 0
+  for (let done = 0; done < cycles; ) {
+    signal.throwIfAborted()
+    await load.flowing(1000)
+    const moment = moments[done % moments.length]!
+    const victim = moment.startsWith('agent') ? agent.program : hub.program
+    await waitForMoment(moment, random, proxy, load)
+    const counts = load.acknowledgedWithinMs(1000) > 0
+    await victim.stop('SIGKILL')
+    proxy.swallow = false
+    await sleep(Math.floor(random.uniform() * 200))
+    await victim.start()
+    if (!counts) {
+      notCounted++
+      if (notCounted > cycles) throw new Error('half of the kills came when nothing had been acknowledged for a second')
+      continue
+    }
+    done++
+    kills[moment] = (kills[moment] ?? 0) + 1
+    progress(`${done}/${cycles} ${moment}: ${load.acknowledged.counts.size} acknowledged`)
+  }
+  return { total: cycles, notCounted, kills }
+}
+
+/** Resolves in the instant in which the victim is to be killed; with `hub/answer` answers are swallowed from then on. */
+async function waitForMoment(moment: Moment, random: Random, proxy: HubProxy, load: Load): Promise<void> {
+  const lead = Math.floor(random.uniform() * 800)
+  const within = random.uniform() * 5
+  await sleep(lead)
+  if (moment.endsWith('/random')) return
+  const event = (arm: (fire: () => void) => void) => Promise.race([new Promise<void>(arm), sleep(5000)])
+  if (moment === 'agent/commit') await event(fire => load.onceAcknowledged(fire))
+  if (moment.startsWith('hub/')) {
+    await event(fire => {
+      proxy.onAnswer = () => {
+        proxy.onAnswer = null
+        if (moment === 'hub/answer') proxy.swallow = true
+        fire()
+      }
+    })
+  }
+  if (moment.endsWith('/commit')) await sleep(within)
+}
+
+/** The agent has nothing left to send and the hub's consumers have read all of their log. */
+async function drain(agent: RunningAgent, hub: RunningHub, load: Load): Promise<boolean> {
+  const endMs = Date.now() + drainTimeoutMs
+  while (Date.now() < endMs) {
+    const status = (await (await fetch(`${agent.healthUrl}/status`)).json()) as { buffer: { backlogReadings: number; sealedPending: number } }
+    const lag = await storeLag(hub)
+    if (load.outstanding === 0 && status.buffer.backlogReadings === 0 && status.buffer.sealedPending === 0 && lag === 0) return true
+    await sleep(250)
+  }
+  return false
+}
+
+/** Records of the log that the store has not applied. */
+async function storeLag(hub: RunningHub): Promise<number> {
+  const text = await (await fetch(`${hub.url}/metrics`)).text()
+  const rows = [...text.matchAll(/^tributary_hub_consumer_lag_records\{[^}]*group="store"[^}]*\} (\d+)/gm)]
+  if (rows.length === 0) throw new Error('the hub exports no tributary_hub_consumer_lag_records for the store')
+  return rows.reduce((sum, row) => sum + Number(row[1]), 0)
+}
+
+/** Devices that keep messages in flight, and what they sent and saw acknowledged. */
+class Load {
+  readonly sent = new Multiset()
+  readonly acknowledged = new Multiset()
+  readonly byQos: Record<string, number> = { '1': 0, '2': 0 }
+  outstanding = 0
+  readonly #devices: MqttDevice[] = []
+  readonly #loops: Promise<void>[] = []
+  readonly #recentMs: number[] = []
+  #listener: (() => void) | null = null
+  #stopping = false
+
+  constructor(port: number) {
+    for (let i = 0; i < devices; i++) {
+      const device = new MqttDevice({ port, clientId: `proof-${i}` })
+      this.#devices.push(device)
+      for (let slot = 0; slot < inFlightEach; slot++) this.#loops.push(this.#publish(device, `dev${i}`, slot, i % 2 === 0 ? 1 : 2))
+    }
+  }
+
+  async #publish(device: MqttDevice, name: string, slot: number, qos: 1 | 2): Promise<void> {
+    for (let n = 0; !this.#stopping; n++) {
+      const tsUs = Date.now() * 1000 + slot
+      const value = n % 50 === 0 ? -0 : Math.fround(20 + Math.sin(n / 9 + slot)) + n / 1e6
+      const key = readingKey(name, `m${slot}`, tsUs, value)
+      this.sent.add(key)
+      this.outstanding++
+      const text = Object.is(value, -0) ? '-0.0' : String(value)
+      await device.publish(`sensors/${name}/m${slot}`, `{"value":${text},"ts":${tsUs},"seq":${n}}`, qos)
+      this.outstanding--
+      this.acknowledged.add(key)
+      this.byQos[qos]!++
+      this.#heard()
+      await sleep(burstPauseMs)
+    }
+  }
+
+  #heard(): void {
+    const now = performance.now()
+    this.#recentMs.push(now)
+    if (this.#recentMs.length > 4096) this.#recentMs.splice(0, 2048)
+    const listener = this.#listener
+    this.#listener = null
+    listener?.()
+  }
+
+  onceAcknowledged(listener: () => void): void {
+    this.#listener = listener
+  }
+
+  acknowledgedWithinMs(ms: number): number {
+    const since = performance.now() - ms
+    return this.#recentMs.filter(at => at > since).length
+  }
+
+  /** Resolves when acknowledgements came in the first and in the last quarter of the past `ms`. */
+  async flowing(ms: number): Promise<void> {
+    const endMs = Date.now() + 60_000
+    for (;;) {
+      const now = performance.now()
+      const early = this.#recentMs.some(at => at > now - ms && at < now - 0.75 * ms)
+      const late = this.#recentMs.some(at => at > now - 0.25 * ms)
+      if (early && late) return
+      if (Date.now() > endMs) throw new Error('no acknowledgements for a minute: agent or hub did not come back')
+      await sleep(50)
+    }
+  }
+
+  /** No new messages; resolves when all are acknowledged, or after two minutes. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    await Promise.race([Promise.all(this.#loops), sleep(drainTimeoutMs, undefined, { ref: false })])
+  }
+
+  async abandon(): Promise<void> {
+    this.#stopping = true
+    await Promise.all(this.#devices.map(device => device.close()))
+  }
+}
