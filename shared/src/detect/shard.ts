@@ -88,6 +88,16 @@ export function frontierUs(shard: Shard, slot: number): number {
   return shard.scalars[slot * shard.layout.scalarStride + field.frontierUs]!
 }
 
+/** Readings fed. */
+export function readings(shard: Shard, slot: number): number {
+  return shard.scalars[slot * shard.layout.scalarStride + field.n]!
+}
+
+/** Readings counted by `countLate`. */
+export function late(shard: Shard, slot: number): number {
+  return shard.scalars[slot * shard.layout.scalarStride + field.late]!
+}
+
 /** Count a reading behind the frontier. */
 export function countLate(shard: Shard, slot: number): void {
   const at = slot * shard.layout.scalarStride + field.late
