@@ -1,0 +1,75 @@
+/**
+ * What happens to a sealed batch afterwards: listed again after a restart, acknowledged, and, when the hub has forgotten it, pending
+ * once more. An acknowledgement need not be durable at once: losing it means sending identical bytes again.
+ */
+import { TributaryError } from '@tributary/shared/errors'
+import type { SealedBatch } from './buffer.ts'
+import { repairing } from './repair.ts'
+import { countLost, fileToRead, flushState, loseBatch, type StoreState } from './state.ts'
+
+/** Every sealed batch that is not acknowledged, oldest first. */
+export function pendingBatches(state: StoreState): SealedBatch[] {
+  const batches: SealedBatch[] = []
+  for (const { epoch, pending } of state.epochs.states) {
+    for (const { seq } of [...pending]) {
+      const body = pendingBody(state, epoch, seq)
+      const batch = state.epochs.find(epoch)?.pending.find(other => other.seq === seq)
+      if (body && batch) {
+        batches.push({ epoch, seq, body, readings: batch.readings, newestUs: batch.newestUs, floor: 0 })
+      }
+    }
+  }
+  return batches.map(batch => ({ ...batch, floor: state.epochs.floor(batch.epoch) }))
+}
+
+function pendingBody(state: StoreState, epoch: number, seq: number): Uint8Array | null {
+  for (;;) {
+    const batch = state.epochs.find(epoch)?.pending.find(other => other.seq === seq)
+    if (!batch) return null
+    const found = repairing(state, batch.file, () => fileToRead(state, batch.file).batch(epoch, seq))
+    if (found === 'repaired') continue
+    if (found) return found.body
+    state.notices.push(`batch ${epoch}/${seq} is missing in file ${batch.file}`)
+    loseBatch(state, epoch, seq, 'missing')
+    flushState(state)
+    return null
+  }
+}
+
+export function acknowledge(state: StoreState, epoch: number, seq: number): void {
+  const known = state.epochs.find(epoch)
+  if (!known || seq >= known.nextSeq) {
+    throw new TributaryError('not-found', `batch ${epoch}/${seq} was acknowledged but never sealed here`)
+  }
+  if (state.epochs.remove(epoch, seq)) state.dirty = true
+  state.ledger.acknowledged(epoch, seq)
+}
+
+/** Returns how many batches became pending again. */
+export function settle(state: StoreState, epoch: number, settled: number): number {
+  const known = state.epochs.find(epoch)
+  if (!known) return 0
+  if (settled >= known.settled) {
+    if (settled > known.settled) state.dirty = true
+    known.settled = settled
+    return 0
+  }
+  known.settled = settled
+  state.dirty = true
+  let again = 0
+  const closed = state.closed.filter(file => file.batches.some(run => run.epoch === epoch && run.toSeq >= settled))
+  for (const no of [...closed.map(file => file.no), state.tailNo]) {
+    const found = repairing(state, no, () => fileToRead(state, no).batchesFrom(epoch, settled))
+    for (const batch of found === 'repaired' ? fileToRead(state, no).batchesFrom(epoch, settled) : found) {
+      if (known.pending.some(other => other.seq === batch.seq)) continue
+      state.epochs.pend(known, { seq: batch.seq, file: no, readings: batch.readings, newestUs: batch.newestUs })
+      again++
+    }
+  }
+  for (const loss of state.ledger.claimGone(epoch, settled)) {
+    state.ledger.add(loss)
+    countLost(state, loss.readings)
+  }
+  flushState(state)
+  return again
+}

@@ -1,0 +1,92 @@
+/**
+ * Which batches of which epoch were sealed, and which of them the hub has not acknowledged.
+ *
+ * Seqs are dense from 1 within an epoch. A seq below `nextSeq` is pending, acknowledged, or in the ledger. The floor of an epoch is
+ * its smallest pending seq, or `nextSeq` when nothing is pending. Epochs without a pending batch are remembered, the last 64 of
+ * them, so that a falling `settled` of the hub is noticed.
+ */
+import type { BatchEntry } from './buffer-file.ts'
+
+export interface PendingBatch {
+  readonly seq: number
+  /** Number of the file that holds its body. */
+  readonly file: number
+  readonly readings: number
+  readonly newestUs: number
+}
+
+export interface EpochState {
+  readonly epoch: number
+  nextSeq: number
+  /** The hub's stored floor as last answered. */
+  settled: number
+  /** By seq, ascending. */
+  pending: PendingBatch[]
+}
+
+const maxIdleEpochs = 64
+
+export class Epochs {
+  readonly states: EpochState[]
+
+  constructor(states: EpochState[]) {
+    this.states = states
+  }
+
+  find(epoch: number): EpochState | undefined {
+    return this.states.find(state => state.epoch === epoch)
+  }
+
+  /** The state of `epoch`, made when it is new; forgets the oldest idle epochs above the bound. */
+  get(epoch: number): EpochState {
+    const known = this.find(epoch)
+    if (known) return known
+    const state = { epoch, nextSeq: 1, settled: 0, pending: [] }
+    this.states.push(state)
+    const idle = this.states.filter(other => other.pending.length === 0 && other !== state)
+    for (const old of idle.slice(0, Math.max(0, idle.length - maxIdleEpochs))) {
+      this.states.splice(this.states.indexOf(old), 1)
+    }
+    return state
+  }
+
+  sealed(batch: BatchEntry, file: number): void {
+    const state = this.get(batch.epoch)
+    state.nextSeq = Math.max(state.nextSeq, batch.seq + 1)
+    this.pend(state, { seq: batch.seq, file, readings: batch.readings, newestUs: batch.newestUs })
+  }
+
+  /** Make a batch pending (again). */
+  pend(state: EpochState, batch: PendingBatch): void {
+    if (state.pending.some(other => other.seq === batch.seq)) return
+    state.pending.push(batch)
+    state.pending.sort((a, b) => a.seq - b.seq)
+  }
+
+  /** Take a batch out of the pending ones; undefined when it is not pending. */
+  remove(epoch: number, seq: number): PendingBatch | undefined {
+    const state = this.find(epoch)
+    const at = state?.pending.findIndex(batch => batch.seq === seq) ?? -1
+    return at < 0 ? undefined : state?.pending.splice(at, 1)[0]
+  }
+
+  floor(epoch: number): number {
+    const state = this.find(epoch)
+    return state?.pending[0]?.seq ?? state?.nextSeq ?? 1
+  }
+
+  get pendingCount(): number {
+    return this.states.reduce((count, state) => count + state.pending.length, 0)
+  }
+
+  get pendingReadings(): number {
+    let readings = 0
+    for (const state of this.states) for (const batch of state.pending) readings += batch.readings
+    return readings
+  }
+
+  /** Does a file hold a batch that is not acknowledged? */
+  needsFile(file: number): boolean {
+    return this.states.some(state => state.pending.some(batch => batch.file === file))
+  }
+}

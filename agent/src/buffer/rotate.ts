@@ -1,0 +1,114 @@
+/**
+ * A new tail file: made whole (state, dead letters and receipts carried over, fsynced, its name in the directory) before the old one
+ * is closed. A crash in between leaves two good files of which the newer counts; a half-made one has no state and is removed at the
+ * next start.
+ */
+import { closeSync, fsyncSync, openSync, rmSync } from 'node:fs'
+import type { BatchEntry } from './buffer-file.ts'
+import { BufferFile } from './buffer-file.ts'
+import type { GoneRange } from './ledger.ts'
+import { encodeReceipts, receiptColumns } from './receipts.ts'
+import { encodeRow } from './row-codec.ts'
+import { type ClosedFile, filePath, type StoreState, stateWritten, writeMark, writeState } from './state.ts'
+
+export function rotateWhenFull(state: StoreState): boolean {
+  if (state.tail.bytes < state.config.fileBytes) return false
+  rotate(state)
+  return true
+}
+
+export function rotate(state: StoreState): void {
+  const no = state.tailNo + 1
+  const path = filePath(state.folder, no)
+  const closing = describe(state)
+  const row = carriedRow(state)
+  const holes = state.tailHoles
+  let created: BufferFile | null = null
+  state.closed.push(closing)
+  state.tailHoles = []
+  state.dirty = true
+  state.catalogueDirty = true
+  state.ledger.dirty = true
+  state.lastRow++
+  try {
+    const tail = BufferFile.create(path, { fsyncOff: state.sabotage === 'fsync-off' })
+    created = tail
+    tail.transaction(() => {
+      tail.putRow(row)
+      state.letters.carry(state.tail, tail)
+      writeState(state, tail)
+    })
+    syncFolder(state.folder)
+  } catch (error) {
+    state.lastRow--
+    state.closed.pop()
+    state.tailHoles = holes
+    created?.close()
+    removeDatabase(path)
+    throw error
+  }
+  stateWritten(state)
+  const old = state.tail
+  state.tail = created
+  state.tailNo = no
+  state.tailFirstRow = row.n
+  state.tailReadings = 0
+  writeMark(state)
+  old.retire()
+}
+
+/** The first row of a file: no readings, the receipts that hold. */
+function carriedRow(state: StoreState) {
+  const receipts = encodeReceipts(receiptColumns(state.receipts.list()), [])
+  const nothing = {
+    readings: 0,
+    names: [],
+    strings: [],
+    series: new Uint32Array(0),
+    tags: new Uint8Array(0),
+    tsUs: new Float64Array(0),
+    values: new Float64Array(0),
+  }
+  return { n: state.lastRow + 1, readings: 0, receipts, data: encodeRow(nothing, state.counters) }
+}
+
+function describe(state: StoreState): ClosedFile {
+  return {
+    no: state.tailNo,
+    firstRow: state.tailFirstRow,
+    lastRow: state.lastRow,
+    readings: state.tailReadings,
+    bytes: state.tail.bytes,
+    closedAtMs: Date.now(),
+    batches: batchRanges(state.epochs.states.flatMap(({ epoch }) => state.tail.batchesFrom(epoch, 0))),
+    holes: state.tailHoles.length > 0,
+  }
+}
+
+/** Runs of neighbouring seqs with their readings. */
+export function batchRanges(batches: readonly BatchEntry[]): GoneRange[] {
+  const ranges: GoneRange[] = []
+  for (const { epoch, seq, readings } of batches) {
+    const last = ranges.at(-1)
+    if (last && last.epoch === epoch && last.toSeq + 1 === seq) {
+      ranges[ranges.length - 1] = { ...last, toSeq: seq, readings: last.readings + readings }
+    } else {
+      ranges.push({ epoch, fromSeq: seq, toSeq: seq, readings })
+    }
+  }
+  return ranges
+}
+
+/** Make the names in a folder durable. */
+export function syncFolder(folder: string): void {
+  const fd = openSync(folder, 'r')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+export function removeDatabase(path: string): void {
+  for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(path + suffix, { force: true })
+}

@@ -1,0 +1,190 @@
+/**
+ * What the writer knows, in memory, and how it is kept in the tail file.
+ *
+ * The tail alone tells a start everything: its `progress`, `catalogue` and `ledger` as last written, and its rows and batches, which
+ * are newer than they where they differ (a seal writes its batch only, a commit its row only). So start-up reads one file, whatever
+ * the backlog. An acknowledgement is written with the next commit, or by `tick` within a second.
+ *
+ * Counters: `accepted` counts readings and undecodable payloads (1 each); `stored` counts accepted readings that the buffer holds or
+ * the hub has acknowledged; `deadLettered` payloads kept as dead letters, also after they were dropped or pushed out; `evicted`
+ * readings in the ledger, whatever the reason. accepted = stored + suppressed + deadLettered + evicted after every commit.
+ */
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Counters } from '@tributary/shared/batch/batch'
+import type { BufferConfig } from './buffer-config.ts'
+import { BufferFile } from './buffer-file.ts'
+import type { DeadLetterBox } from './dead-letter-box.ts'
+import type { EpochState, Epochs } from './epochs.ts'
+import type { GoneRange, Ledger, LedgerEntry } from './ledger.ts'
+import type { FolderLock } from './lock.ts'
+import type { MarkFile } from './mark.ts'
+import type { ReceiptBook } from './receipts.ts'
+import type { RowColumns } from './row-codec.ts'
+
+/** A file that is no longer written. */
+export interface ClosedFile {
+  readonly no: number
+  readonly firstRow: number
+  readonly lastRow: number
+  readonly readings: number
+  readonly bytes: number
+  readonly closedAtMs: number
+  /** Batches whose bodies it holds. */
+  readonly batches: readonly GoneRange[]
+  /** Rows are known to be missing in it. */
+  readonly holes: boolean
+}
+
+/** Everything before it is sealed: rows below `row`, and `offset` readings of `row`. */
+export interface Cursor {
+  readonly row: number
+  readonly offset: number
+}
+
+export interface Progress {
+  readonly row: number
+  readonly counters: Counters
+  readonly cursor: Cursor
+  readonly epochs: readonly EpochState[]
+  readonly holes: readonly (readonly [number, number])[]
+  readonly droppedLetters: number
+}
+
+export interface LedgerState {
+  readonly entries: LedgerEntry[]
+  readonly gone: GoneRange[]
+}
+
+export interface StoreState {
+  readonly config: BufferConfig
+  readonly sabotage: Sabotage | null
+  readonly folder: string
+  readonly lock: FolderLock
+  readonly mark: MarkFile
+  readonly epoch: number
+  readonly epochs: Epochs
+  readonly ledger: Ledger
+  readonly receipts: ReceiptBook
+  readonly letters: DeadLetterBox
+  tail: BufferFile
+  tailNo: number
+  tailFirstRow: number
+  tailReadings: number
+  /** Runs of row numbers, first and last, that the tail is known not to have. */
+  tailHoles: (readonly [number, number])[]
+  /** By number, ascending, without the tail. */
+  closed: ClosedFile[]
+  lastRow: number
+  cursor: Cursor
+  /** Readings after the cursor. */
+  unsealed: number
+  counters: Counters
+  /** `progress` in the tail is behind. */
+  dirty: boolean
+  catalogueDirty: boolean
+  /** A closed file opened to read, and a row decoded: sealing reads on where it stopped. */
+  reader: { readonly no: number; readonly file: BufferFile } | null
+  decoded: { readonly n: number; readonly columns: RowColumns } | null
+  /** What happened that a person should know; handed over with the next answer. */
+  readonly notices: string[]
+}
+
+/**
+ * Faults switched on by the proofs, to show that they notice: `ack-before-commit` calls back when a message is taken, `fsync-off`
+ * commits without fsync. Never set otherwise.
+ */
+export type Sabotage = 'ack-before-commit' | 'fsync-off'
+
+export function filePath(folder: string, no: number): string {
+  return join(folder, `${String(no).padStart(6, '0')}.db`)
+}
+
+/** Write what of the state is behind into the tail; part of a transaction of the caller. */
+export function writeState(state: StoreState, tail: BufferFile = state.tail): void {
+  if (state.dirty) {
+    const { lastRow: row, counters, cursor, letters } = state
+    const { states: epochs } = state.epochs
+    const progress: Progress = {
+      row,
+      counters,
+      cursor,
+      epochs,
+      holes: state.tailHoles,
+      droppedLetters: letters.dropped,
+    }
+    tail.putState('progress', progress)
+  }
+  if (state.catalogueDirty) tail.putState('catalogue', state.closed)
+  if (state.ledger.dirty) tail.putState('ledger', { entries: state.ledger.entries, gone: state.ledger.gone })
+}
+
+/** The transaction of `writeState` was committed. */
+export function stateWritten(state: StoreState): void {
+  state.dirty = false
+  state.catalogueDirty = false
+  state.ledger.dirty = false
+}
+
+/** Commit what is behind, when something is. */
+export function flushState(state: StoreState): void {
+  if (!state.dirty && !state.catalogueDirty && !state.ledger.dirty) return
+  state.tail.transaction(() => writeState(state))
+  stateWritten(state)
+  writeMark(state)
+}
+
+export function writeMark(state: StoreState): void {
+  state.mark.write({
+    row: state.lastRow,
+    epoch: state.epoch,
+    nextSeq: state.epochs.get(state.epoch).nextSeq,
+    cursorRow: state.cursor.row,
+    cursorOffset: state.cursor.offset,
+    counters: state.counters,
+  })
+}
+
+/** The file of that number, to read: the tail itself, or a closed file opened for as long as it is the one being read. */
+export function fileToRead(state: StoreState, no: number): BufferFile {
+  if (no === state.tailNo) return state.tail
+  if (state.reader?.no === no) return state.reader.file
+  closeReader(state)
+  const file = BufferFile.openClosed(filePath(state.folder, no))
+  state.reader = { no, file }
+  return file
+}
+
+export function closeReader(state: StoreState): void {
+  state.reader?.file.close()
+  state.reader = null
+}
+
+/** Bytes on disk of all files, the tail's log included. */
+export function databaseBytesOf(state: StoreState): number {
+  const log = statSync(`${state.tail.path}-wal`, { throwIfNoEntry: false })
+  return state.closed.reduce((sum, file) => sum + file.bytes, state.tail.bytes + (log?.size ?? 0))
+}
+
+/** Move lost readings from `stored` to `evicted`. */
+export function countLost(state: StoreState, readings: number): void {
+  const { counters } = state
+  state.counters = { ...counters, stored: counters.stored - readings, evicted: counters.evicted + readings }
+  state.dirty = true
+}
+
+/** Readings lost before they were sealed: they take the next seq of the running epoch. */
+export function loseUnsealed(state: StoreState, readings: number, exact: boolean, reason: string): void {
+  const epoch = state.epochs.get(state.epoch)
+  const seq = epoch.nextSeq++
+  state.ledger.add({ epoch: state.epoch, fromSeq: seq, toSeq: seq, readings, exact, reason })
+  countLost(state, readings)
+}
+
+/** A sealed batch that was not acknowledged is lost. */
+export function loseBatch(state: StoreState, epoch: number, seq: number, reason: string): void {
+  const lost = state.epochs.remove(epoch, seq)
+  if (!lost) return
+  state.ledger.add({ epoch, fromSeq: seq, toSeq: seq, readings: lost.readings, exact: true, reason })
+  countLost(state, lost.readings)
+}

@@ -1,0 +1,150 @@
+/**
+ * The writer's side of the buffer: every operation on the files, one after another, synchronous.
+ *
+ * Runs in the worker thread (writer.ts) or, with `worker: false`, in the API's own. An operation that throws has changed nothing that
+ * the caller was promised. `maintain` does what no caller waits for: new file, eviction, what is behind in the state.
+ */
+import type { LossRange } from '@tributary/shared/batch/batch'
+import { messageOf } from '@tributary/shared/errors'
+import type { BufferStats, Receipt, SealedBatch, StoredDeadLetter } from './buffer.ts'
+import { storageError } from './buffer-file.ts'
+import { commitGroup } from './commit.ts'
+import { acknowledge, pendingBatches, settle } from './copies.ts'
+import type { Group } from './group.ts'
+import { openStore, type StoreOptions } from './open-store.ts'
+import { rotateWhenFull } from './rotate.ts'
+import { type SealHeader, seal } from './sealing.ts'
+import { closeReader, databaseBytesOf, flushState, type StoreState } from './state.ts'
+
+export type StoreRequest =
+  | { readonly op: 'commit'; readonly group: Group }
+  | { readonly op: 'seal'; readonly maxReadings: number; readonly header: SealHeader }
+  | { readonly op: 'pending' }
+  | { readonly op: 'acknowledge'; readonly epoch: number; readonly seq: number }
+  | { readonly op: 'settle'; readonly epoch: number; readonly settled: number }
+  | { readonly op: 'stats' }
+  | { readonly op: 'deadLetters'; readonly limit: number }
+  | { readonly op: 'dropDeadLetters'; readonly ids: readonly number[] }
+  | { readonly op: 'probe' }
+  | { readonly op: 'tick' }
+  | { readonly op: 'close' }
+
+/** Everything of `BufferStats` but what the API's side knows. */
+export type StoreStats = Omit<BufferStats, 'writable'>
+
+export interface StoreResults {
+  commit: undefined
+  seal: SealedBatch | null
+  pending: readonly SealedBatch[]
+  acknowledge: undefined
+  settle: number
+  stats: StoreStats
+  deadLetters: readonly StoredDeadLetter[]
+  dropDeadLetters: number
+  probe: undefined
+  tick: undefined
+  close: undefined
+}
+
+export type StoreResult = StoreResults[keyof StoreResults]
+
+export class Store {
+  private readonly state: StoreState
+
+  constructor(options: StoreOptions) {
+    this.state = openStore(options)
+  }
+
+  receipts(): Receipt[] {
+    return this.state.receipts.list()
+  }
+
+  /** What a person should know of the work done since the last call. */
+  notices(): string[] {
+    return this.state.notices.splice(0)
+  }
+
+  run(request: StoreRequest): StoreResult {
+    try {
+      return this.perform(request)
+    } catch (error) {
+      throw storageError(error)
+    }
+  }
+
+  private perform(request: StoreRequest): StoreResult {
+    const { state } = this
+    switch (request.op) {
+      case 'commit':
+        commitGroup(state, request.group)
+        return undefined
+      case 'seal':
+        return seal(state, request.maxReadings, request.header)
+      case 'pending':
+        return pendingBatches(state)
+      case 'acknowledge':
+        acknowledge(state, request.epoch, request.seq)
+        return undefined
+      case 'settle':
+        return settle(state, request.epoch, request.settled)
+      case 'stats':
+        return this.stats()
+      case 'deadLetters':
+        return [...state.tail.deadLetters()].slice(0, request.limit)
+      case 'dropDeadLetters':
+        return state.letters.drop(state.tail, request.ids)
+      case 'probe':
+        state.dirty = true
+        flushState(state)
+        return undefined
+      case 'tick':
+        flushState(state)
+        return undefined
+      case 'close':
+        this.close()
+        return undefined
+      default:
+        return request satisfies never
+    }
+  }
+
+  /** After an answer was given. A failure here is tried again after the next one. */
+  maintain(): void {
+    try {
+      rotateWhenFull(this.state)
+    } catch (error) {
+      this.state.notices.push(`the buffer could not begin a new file: ${messageOf(error)}`)
+    }
+  }
+
+  private stats(): StoreStats {
+    const { state } = this
+    const losses: LossRange[] = state.ledger.list()
+    return {
+      files: state.closed.length + 1,
+      bytes: databaseBytesOf(state),
+      backlogReadings: state.unsealed + state.epochs.pendingReadings,
+      oldestUs: this.oldestUs(),
+      deadLetters: state.letters.count,
+      sealedPending: state.epochs.pendingCount,
+      counters: state.counters,
+      losses,
+    }
+  }
+
+  private oldestUs(): number | null {
+    return null
+  }
+
+  private close(): void {
+    const { state } = this
+    try {
+      flushState(state)
+    } finally {
+      closeReader(state)
+      state.tail.close()
+      state.mark.close()
+      state.lock.release()
+    }
+  }
+}
