@@ -7,6 +7,7 @@
  * once, to the first of the folders given that works. Programs hold nothing that must last, so any of them may go away.
  */
 import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { cp, mkdir, readFile, rename, rm, symlink } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { basename, dirname, join } from 'node:path'
@@ -41,7 +42,7 @@ export async function postgresTree(
   const failures: string[] = []
   for (const [index, folder] of [native, ...copies.map(copy => join(copy, `postgres-${version}`))].entries()) {
     try {
-      if (index > 0 && !(await runs(folder, account))) await copyTree(native, folder, report)
+      if (index > 0 && !(await runs(folder, account))) await copyTree(native, folder, account, report)
       await makeLinks(folder)
       if (await runs(folder, account)) return { bin: join(folder, 'bin'), major }
       failures.push(`${folder}: does not run as ${account?.name ?? 'this account'}`)
@@ -92,16 +93,21 @@ async function runs(tree: string, account: Account | null): Promise<boolean> {
 }
 
 /** Copied beside its place and renamed, so that a tree under its name is whole. */
-async function copyTree(from: string, to: string, report: (step: string) => void): Promise<void> {
+async function copyTree(
+  from: string,
+  to: string,
+  account: Account | null,
+  report: (step: string) => void,
+): Promise<void> {
   report(`copying the Postgres programs to ${to}`)
-  const fresh = `${to}.${process.pid}.new`
+  const fresh = `${to}.${randomBytes(4).toString('hex')}.new`
   await mkdir(dirname(to), { recursive: true })
-  await rm(fresh, { recursive: true, force: true })
   await cp(from, fresh, { recursive: true, verbatimSymlinks: true })
   await run('chmod', ['-R', 'a+rX', fresh])
   await makeLinks(fresh)
-  await rm(to, { recursive: true, force: true })
   try {
+    if (await runs(to, account)) return // another hub made the same copy meanwhile, and may be running it
+    await rm(to, { recursive: true, force: true })
     await rename(fresh, to)
   } finally {
     await rm(fresh, { recursive: true, force: true })

@@ -28,9 +28,9 @@ const plain = (envelope: Envelope) => ({
 
 test('an envelope comes back as it was, in two bytes a rejected reading', () => {
   fc.assert(
-    fc.property(envelopes, envelope =>
-      expect(plain(decodeEnvelope(encodeEnvelope(envelope)))).toEqual(plain(envelope)),
-    ),
+    fc.property(envelopes, envelope => {
+      expect(plain(decodeEnvelope(encodeEnvelope(envelope)))).toEqual(plain(envelope))
+    }),
   )
   const rejected = new Map(Array.from({ length: 1000 }, (_, index) => [index, 'future' as const]))
   const envelope = { ...sample(), rejected }

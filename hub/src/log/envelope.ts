@@ -47,6 +47,7 @@ const reasons: readonly RejectReason[] = [
   'cardinality',
   'name',
   'string-too-long',
+  'string-nul',
 ]
 
 /** Throws `unprocessable` when a field is outside what the layout holds. */

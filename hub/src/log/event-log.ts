@@ -21,9 +21,12 @@ export interface LogRecord {
 }
 
 export interface LogConsumer {
-  /** This member now owns the partition: where to read from. Called again after every loss of the partition. */
+  /**
+   * This member now owns the partition: where to read from. Called again after every loss of the partition, and before records are
+   * delivered again after a rejection. A rejection that is not retryable ends `consume`.
+   */
   assigned(partition: number): Promise<bigint>
-  /** Up to `maxRecords` records of one partition in order; resolves when their effect is committed. A rejection re-delivers them. */
+  /** Up to `maxRecords` records of one partition in order; resolves when their effect is committed. A rejection delivers them again, after a pause. */
   handle(partition: number, records: readonly LogRecord[]): Promise<void>
   /** The log no longer holds the wanted offset: `firstOffset` is the oldest it has. Throws to stop loudly. */
   truncated(partition: number, wanted: bigint, firstOffset: bigint): Promise<bigint>
