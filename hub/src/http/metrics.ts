@@ -1,0 +1,80 @@
+/** The hub's own numbers for Prometheus: one registry a hub, so that several may run in one process. Labels are bounded sets. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { Ingest } from '../ingest/ingest.ts'
+import type { LogLag } from '../log/event-log.ts'
+import type { FinishedRequest } from './middleware/request-log.ts'
+
+export interface HubMetrics {
+  readonly registry: Registry
+  finished(request: FinishedRequest): void
+}
+
+/** `lag` is asked at every scrape; a failed answer leaves the gauge out. */
+export function hubMetrics(ingest: Ingest, lag: () => Promise<ReadonlyMap<string, readonly LogLag[]>>): HubMetrics {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  const seconds = new Histogram({
+    name: 'tributary_http_request_seconds',
+    help: 'Time to answer a request',
+    labelNames: ['method', 'route', 'status'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+    registers,
+  })
+  const { counts } = ingest
+  total(registers, 'tributary_ingest_batches_total', 'Batches taken, repeats included', () => counts.batches)
+  total(registers, 'tributary_ingest_repeats_total', 'Batches taken that were seen before', () => counts.repeats)
+  total(
+    registers,
+    'tributary_ingest_readings_total',
+    'Readings in batches taken, without repeats',
+    () => counts.readings,
+  )
+  total(registers, 'tributary_ingest_bytes_total', 'Bytes of batches taken', () => counts.bytes)
+  new Counter({
+    name: 'tributary_ingest_rejected_total',
+    help: 'Readings refused by the judge',
+    labelNames: ['reason'],
+    registers,
+    collect() {
+      this.reset()
+      for (const [reason, count] of counts.rejected) this.inc({ reason }, count)
+    },
+  })
+  new Gauge({
+    name: 'tributary_ingest_in_flight_bytes',
+    help: 'Request bytes being read or waiting for the log',
+    registers,
+    collect() {
+      this.set(ingest.inFlightBytes)
+    },
+  })
+  new Gauge({
+    name: 'tributary_log_lag_records',
+    help: 'Records of the event log that a consumer has not done yet',
+    labelNames: ['consumer'],
+    registers,
+    async collect() {
+      this.reset()
+      for (const [consumer, partitions] of await lag()) {
+        this.set({ consumer }, Number(partitions.reduce((sum, one) => sum + one.endOffset - one.nextOffset, 0n)))
+      }
+    },
+  })
+  return {
+    registry,
+    finished: ({ method, route, status, seconds: took }) => seconds.observe({ method, route, status }, took),
+  }
+}
+
+function total(registers: Registry[], name: string, help: string, read: () => number): void {
+  new Counter({
+    name,
+    help,
+    registers,
+    collect() {
+      this.reset()
+      this.inc(read())
+    },
+  })
+}

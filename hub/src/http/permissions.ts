@@ -1,0 +1,54 @@
+/**
+ * Who may use which route: the one table, and nothing outside it. A route that is not listed is refused to everybody.
+ *
+ * `public` needs nothing; `agent` is checked by ingest (a signature) or enrolment (a token); all else needs an API key whose role
+ * holds the permission.
+ */
+import type { Principal } from '../auth/api-keys.ts'
+
+export type Permission =
+  | 'agents:read'
+  | 'agents:write'
+  | 'tokens:read'
+  | 'tokens:write'
+  | 'readings:read'
+  | 'anomalies:read'
+  | 'letters:read'
+
+export const permissions: Readonly<Record<string, 'public' | 'agent' | Permission>> = {
+  'GET /healthz': 'public',
+  'GET /readyz': 'public',
+  'GET /metrics': 'public',
+  'GET /openapi.json': 'public',
+  'POST /v1/enroll': 'agent',
+  'POST /v1/batches': 'agent',
+  'GET /v1/hello': 'agent',
+  'GET /v1/agents': 'agents:read',
+  'GET /v1/agents/:id': 'agents:read',
+  'POST /v1/agents/:id/revoke': 'agents:write',
+  'POST /v1/agents/:id/rotate': 'agents:write',
+  'GET /v1/tokens': 'tokens:read',
+  'POST /v1/tokens': 'tokens:write',
+  'DELETE /v1/tokens/:id': 'tokens:write',
+  'GET /v1/series': 'readings:read',
+  'GET /v1/series/:id/readings': 'readings:read',
+  'GET /v1/anomalies': 'anomalies:read',
+  'GET /v1/dead-letters': 'letters:read',
+  'GET /v1/gaps': 'readings:read',
+}
+
+const roles: Readonly<Record<Principal['role'], ReadonlySet<Permission>>> = {
+  admin: new Set<Permission>([
+    'agents:read',
+    'agents:write',
+    'tokens:read',
+    'tokens:write',
+    'readings:read',
+    'anomalies:read',
+    'letters:read',
+  ]),
+}
+
+export function roleHolds(role: Principal['role'], permission: Permission): boolean {
+  return roles[role].has(permission)
+}

@@ -1,0 +1,95 @@
+/**
+ * What agents send: POST /v1/batches and GET /v1/hello. Both are signed; ingest checks that. The body is not touched here: it is
+ * read within its bound, from Node's own stream where there is one.
+ */
+import { z } from '@hono/zod-openapi'
+import { mediaTypes, paths } from '@tributary/shared/protocol'
+import type { FieldMap } from '@tributary/shared/signature'
+import type { Context } from 'hono'
+import type { IncomingRequest } from '../../ingest/ingest.ts'
+import { jsonBatch } from '../../ingest/json-batch.ts'
+import { agentId, json, problem, problems } from '../schemas.ts'
+import type { HubApp, HubEnv, HubServices } from '../services.ts'
+
+const reason = z.enum(['non-finite', 'future', 'before-2000', 'cardinality', 'name', 'string-too-long', 'string-nul'])
+
+const batchAnswer = z
+  .object({
+    accepted: z.int(),
+    rejected: z.array(z.object({ index: z.int(), reason })),
+    settled: z.int().openapi({ description: 'Every seq of this epoch below it is stored or in the ledger' }),
+    desiredConfigVersion: z.int(),
+    credits: z.int().openapi({ description: 'Backlog batches that may be in flight until the next answer' }),
+  })
+  .openapi('BatchAnswer')
+
+const helloAnswer = z.object({ hubTimeMs: z.int(), agentId, site: z.string() })
+
+const refusal = (description: string) => ({ description, content: { [mediaTypes.problem]: { schema: problem } } })
+
+export function batchRoutes(app: HubApp, hub: HubServices): void {
+  app.post(paths.batches, async c => c.json(await hub.ingest.take(incoming(c))))
+  app.get(paths.hello, async c => c.json(await hub.ingest.hello(incoming(c))))
+  describe(app)
+}
+
+function incoming(c: Context<HubEnv>): IncomingRequest {
+  const node = c.env?.incoming
+  const { pathname, search } = new URL(c.req.url)
+  return {
+    method: c.req.method,
+    path: node?.url ?? pathname + search,
+    headers: requestHeaders(c),
+    // HTTP/2 is not served, so the stream is Node's IncomingMessage.
+    body: node !== undefined && 'iterator' in node ? node : c.req.raw.body,
+  }
+}
+
+/** Lower-case names, several lines of one field as node:http joins them. */
+export function requestHeaders(c: Context<HubEnv>): FieldMap {
+  return c.env?.incoming?.headers ?? Object.fromEntries(c.req.raw.headers)
+}
+
+/** These routes have no validators, so the document learns of them here. */
+function describe(app: HubApp): void {
+  const signed = [{ signature: [] }]
+  app.openAPIRegistry.registerPath({
+    method: 'post',
+    path: paths.batches,
+    tags: ['agents of the fleet'],
+    summary: 'A signed batch of readings; 200 once it is durable',
+    security: signed,
+    request: {
+      body: {
+        required: true,
+        content: {
+          [mediaTypes.batch]: { schema: z.string().openapi({ format: 'binary' }) },
+          [mediaTypes.json]: { schema: jsonBatch },
+        },
+      },
+    },
+    responses: {
+      200: json(batchAnswer, 'Durable, except for what is rejected'),
+      400: refusal('The batch or a header field does not parse'),
+      401: refusal('Not signed, or the clock is off (then the answer is signed and has hubTimeMs)'),
+      403: refusal('The agent was revoked'),
+      409: refusal('The same identity was sent with other contents'),
+      413: refusal('The body is too long'),
+      415: refusal('Neither the binary form nor JSON'),
+      422: refusal('A batch layout that this hub does not speak'),
+      503: problems[503],
+    },
+  })
+  app.openAPIRegistry.registerPath({
+    method: 'get',
+    path: paths.hello,
+    tags: ['agents of the fleet'],
+    summary: 'The hub’s time and the agent’s own standing; signed, with a nonce',
+    security: signed,
+    responses: {
+      200: json(helloAnswer, 'Known and not revoked'),
+      401: refusal('Not signed, a nonce used before, or the clock is off'),
+      403: refusal('The agent was revoked'),
+    },
+  })
+}

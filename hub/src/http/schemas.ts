@@ -1,0 +1,98 @@
+/** Parts that several routes' documents share. */
+import { z } from '@hono/zod-openapi'
+import { TributaryError } from '@tributary/shared/errors'
+
+export const agentId = z
+  .string()
+  .regex(/^ag-[a-z2-7]{20}$/, 'not an agent id (ag- and 20 characters)')
+  .openapi({ example: 'ag-abcdefghij234567abcd' })
+
+/** Text in a query that is compared with stored text: no U+0000, which Postgres refuses. */
+export const queryText = z
+  .string()
+  .min(1)
+  .max(256)
+  .regex(/^[^\0]*$/, 'must not hold U+0000')
+
+export const cursorText = z.string().max(1024).openapi({ description: '`next` of the page before' })
+
+export const pageLimit = z.coerce.number().int().min(1).max(1000).default(100)
+
+/** ISO 8601 with a zone, or milliseconds since 1970, as milliseconds. */
+export const instant = z
+  .string()
+  .transform((text, context) => {
+    const ms = /^-?\d{1,15}$/.test(text) ? Number(text) : parseIso(text)
+    if (ms >= -8.64e15 && ms <= 8.64e15) return ms
+    context.addIssue({ code: 'custom', message: 'neither ISO 8601 with a zone nor milliseconds since 1970' })
+    return z.NEVER
+  })
+  .openapi({
+    type: 'string',
+    description: 'ISO 8601 with a zone, or milliseconds since 1970',
+    example: '2026-01-01T00:00:00Z',
+  })
+
+function parseIso(text: string): number {
+  return /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d))?$/.test(text)
+    ? Date.parse(text)
+    : Number.NaN
+}
+
+export const timestamp = z.iso.datetime().nullable()
+
+export const problem = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    code: z.string(),
+    detail: z.string(),
+    hubTimeMs: z.int().optional(),
+  })
+  .openapi('Problem')
+
+/** The failures that every route of people may answer. */
+export const problems = {
+  400: {
+    description: 'A parameter is wrong; `detail` names it',
+    content: { 'application/problem+json': { schema: problem } },
+  },
+  401: {
+    description: 'No API key, or one that is not valid',
+    content: { 'application/problem+json': { schema: problem } },
+  },
+  403: {
+    description: 'The key does not hold the permission',
+    content: { 'application/problem+json': { schema: problem } },
+  },
+  503: { description: 'Try again after `Retry-After`', content: { 'application/problem+json': { schema: problem } } },
+} as const
+
+export const notFound = {
+  description: 'No such thing',
+  content: { 'application/problem+json': { schema: problem } },
+} as const
+
+/** A page of `item`. */
+export function pageOf<T extends z.ZodType>(item: T) {
+  return z.object({ items: z.array(item), next: z.string().nullable() })
+}
+
+export function json<T extends z.ZodType>(schema: T, description: string) {
+  return { description, content: { 'application/json': { schema } } }
+}
+
+/** What every route of people requires, in the document. */
+export const bearer = [{ apiKey: [] }]
+
+/** `validator` of every route: the first thing wrong, with the parameter's name, as 400. */
+export function refuseInvalid(result: { target: string; success: boolean; error?: z.ZodError }): void {
+  if (result.success || result.error === undefined) return
+  const issue = result.error.issues[0]
+  const unknown = issue?.code === 'unrecognized_keys' ? issue.keys[0] : undefined
+  const where = result.target === 'json' ? 'body' : result.target === 'param' ? 'path' : 'query'
+  const name = unknown ?? issue?.path.join('.') ?? ''
+  const what = unknown === undefined ? issue?.message : `no such parameter`
+  throw new TributaryError('malformed', `${name || where}: ${what} (in the ${where})`)
+}

@@ -1,0 +1,239 @@
+/** A hub for tests: real database, real ingest, no socket. The event log is in memory unless a test brings its own. */
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Batch } from '@tributary/shared/batch/batch'
+import { encodeBatch } from '@tributary/shared/batch/codec'
+import { type EnrollAnswer, enrollProof, fields, formatBatchField, mediaTypes, paths } from '@tributary/shared/protocol'
+import type { Value } from '@tributary/shared/reading'
+import { makeNonce, signRequest } from '@tributary/shared/signature'
+import { publicKeyText } from '@tributary/shared/signature-keys'
+import { pino } from 'pino'
+import { ensureAdminKey } from '../auth/admin-key.ts'
+import { ApiKeys } from '../auth/api-keys.ts'
+import { loadHubKey } from '../auth/hub-key.ts'
+import type { Database } from '../database/database.ts'
+import { testDatabase } from '../database/test-database.ts'
+import { AgentDirectory } from '../devices/agent-directory.ts'
+import { createToken } from '../devices/tokens.ts'
+import { InFlight } from '../ingest/in-flight.ts'
+import { Ingest, type IngestParts } from '../ingest/ingest.ts'
+import { Nonces } from '../ingest/nonces.ts'
+import { RecentBatches } from '../ingest/recent-batches.ts'
+import { SeriesBudgets } from '../ingest/series-budgets.ts'
+import { SettledFloors } from '../ingest/settled-floors.ts'
+import { decodeEnvelope, type Envelope } from '../log/envelope.ts'
+import type { EventLog } from '../log/event-log.ts'
+import { createApp } from './app.ts'
+import { hubMetrics } from './metrics.ts'
+import type { HubApp, HubServices } from './services.ts'
+
+export class TestHub implements AsyncDisposable {
+  readonly app: HubApp
+  readonly services: HubServices
+  readonly database: Database
+  readonly adminKey: string
+  /** What reached the in-memory log. */
+  readonly appended: Envelope[] = []
+  /** Set: the log refuses with it. */
+  logFailure: Error | null = null
+  readonly #dataDir: string
+
+  private constructor(
+    database: Database,
+    dataDir: string,
+    adminKey: string,
+    now: () => number,
+    parts: Partial<IngestParts>,
+  ) {
+    this.database = database
+    this.#dataDir = dataDir
+    this.adminKey = adminKey
+    const { pool } = database
+    const agents = new AgentDirectory(pool, now)
+    const ingest = new Ingest({
+      log: this.#memoryLog(),
+      agents,
+      budgets: new SeriesBudgets(pool),
+      recent: new RecentBatches(pool),
+      settled: new SettledFloors(pool, now),
+      nonces: new Nonces(),
+      inFlight: new InFlight(64 * 1024 * 1024),
+      maxCredits: 8,
+      appendTimeoutMs: 5000,
+      now,
+      ...parts,
+    })
+    const metrics = hubMetrics(ingest, async () => new Map())
+    this.services = {
+      database,
+      ingest,
+      agents,
+      apiKeys: new ApiKeys(pool, now),
+      hubKey: loadHubKey(join(dataDir, 'hub-key.pem')),
+      keyOverlapS: 86_400,
+      readiness: async () => ({ ready: true, checks: { database: 'ok' } }),
+      metrics: metrics.registry,
+      logger: pino({ level: 'silent' }),
+      now,
+    }
+    this.app = createApp(this.services, metrics.finished)
+  }
+
+  static async start(options: { now?: () => number; parts?: Partial<IngestParts> } = {}): Promise<TestHub> {
+    const database = await testDatabase()
+    const dataDir = mkdtempSync(join(tmpdir(), 'tributary-http-'))
+    const { created } = await ensureAdminKey(database, dataDir)
+    return new TestHub(database, dataDir, created ?? '', options.now ?? Date.now, options.parts ?? {})
+  }
+
+  /** A request of people, with the admin key. */
+  get(path: string, init: RequestInit = {}): Promise<Response> {
+    return this.send(path, { ...init, headers: { authorization: `Bearer ${this.adminKey}`, ...init.headers } })
+  }
+
+  async send(path: string, init: RequestInit = {}): Promise<Response> {
+    return this.app.request(path, init)
+  }
+
+  async token(options: { uses?: number; expiresInS?: number } = {}): Promise<string> {
+    const made = await createToken(this.database.pool, {
+      site: 'mill',
+      labels: {},
+      uses: 1,
+      expiresInS: 60,
+      ...options,
+    })
+    return made.token
+  }
+
+  enroll(token: string, key: KeyObject): Promise<Response> {
+    const publicKey = publicKeyText(key)
+    const proof = sign(null, enrollProof(token, publicKey), key).toString('base64url')
+    return this.send(paths.enroll, {
+      method: 'POST',
+      headers: { 'content-type': mediaTypes.json },
+      body: JSON.stringify({ token, publicKey, name: 'gateway', proof }),
+    })
+  }
+
+  /** A gateway that is enrolled and can sign. */
+  async gateway(): Promise<TestGateway> {
+    const { privateKey } = generateKeyPairSync('ed25519')
+    const answer = (await (await this.enroll(await this.token(), privateKey)).json()) as EnrollAnswer
+    return new TestGateway(this, answer, privateKey)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.database.close()
+    rmSync(this.#dataDir, { recursive: true })
+  }
+
+  #memoryLog(): EventLog {
+    return {
+      append: async (_topic, _key, bytes) => {
+        if (this.logFailure !== null) throw this.logFailure
+        this.appended.push(decodeEnvelope(bytes))
+        return { partition: 0, offset: BigInt(this.appended.length - 1) }
+      },
+      consume: async () => undefined,
+      read: async () => null,
+      lag: async () => [],
+      close: async () => undefined,
+    }
+  }
+}
+
+export interface SendOptions {
+  readonly createdS?: number
+  readonly path?: string
+  /** Signed header fields to replace. */
+  readonly headers?: Record<string, string>
+  /** Changes the body after it was signed. */
+  readonly tamper?: (body: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>
+}
+
+export class TestGateway {
+  readonly #hub: TestHub
+  readonly enrolled: EnrollAnswer
+  readonly #key: KeyObject
+
+  constructor(hub: TestHub, enrolled: EnrollAnswer, key: KeyObject) {
+    this.#hub = hub
+    this.enrolled = enrolled
+    this.#key = key
+  }
+
+  get agentId(): string {
+    return this.enrolled.agentId
+  }
+
+  /** A batch of one series a value list. */
+  batch(
+    seq: number,
+    values: readonly Value[] = [1, 2, 3],
+    tsUs: readonly number[] = values.map((_, i) => Date.now() * 1000 + i),
+  ): Batch {
+    const numeric = values.every(value => typeof value === 'number')
+    return {
+      header: {
+        agentId: this.agentId,
+        epoch: 7,
+        seq,
+        bootId: '00000000-0000-4000-8000-000000000000',
+        monotonicUs: 1,
+        wallUs: Date.now() * 1000,
+        counters: { accepted: 3, stored: 3, suppressed: 0, deadLettered: 0, evicted: 0, maybeDuplicate: 0 },
+        losses: [],
+      },
+      columns: [
+        {
+          series: { device: 'pump', metric: 'temperature', unit: 'Cel' },
+          tsUs: Float64Array.from(tsUs),
+          values: numeric ? Float64Array.from(values as number[]) : values,
+          quality: null,
+        },
+      ],
+    }
+  }
+
+  sendBatch(batch: Batch, options: SendOptions = {}): Promise<Response> {
+    const { epoch, seq } = batch.header
+    const headers = { [fields.batch]: formatBatchField(epoch, seq), ...options.headers }
+    return this.sendBody(Uint8Array.from(encodeBatch(batch)), { ...options, headers })
+  }
+
+  sendBody(body: Uint8Array<ArrayBuffer>, options: SendOptions = {}): Promise<Response> {
+    const headers = {
+      'content-type': mediaTypes.batch,
+      [fields.lane]: 'live',
+      [fields.floor]: '1',
+      [fields.batch]: 'epoch=7;seq=1',
+      ...options.headers,
+    }
+    const signed = this.#sign('POST', options.path ?? paths.batches, headers, body, options.createdS)
+    return this.#hub.send(options.path ?? paths.batches, {
+      method: 'POST',
+      headers: signed,
+      body: options.tamper?.(body) ?? body,
+    })
+  }
+
+  hello(nonce: string = makeNonce(), createdS?: number): Promise<Response> {
+    const headers = this.#sign('GET', paths.hello, { [fields.nonce]: nonce }, new Uint8Array(), createdS)
+    return this.#hub.send(paths.hello, { headers })
+  }
+
+  /** The headers of the last signed request, for checking signed answers. */
+  lastSigned: Record<string, string> = {}
+
+  #sign(method: string, path: string, headers: Record<string, string>, body: Uint8Array, createdS = Date.now() / 1000) {
+    const { agentId } = this.enrolled
+    this.lastSigned = {
+      ...headers,
+      ...signRequest({ method, path, headers, body, agentId, privateKey: this.#key, createdS }),
+    }
+    return this.lastSigned
+  }
+}

@@ -1,0 +1,43 @@
+/** Agents in the order of their enrolment. Plan: primary key from the cursor on; filters are checked on the way. */
+import type { Pool } from 'pg'
+
+export interface AgentRow {
+  readonly agentNo: number
+  readonly agentId: string
+  readonly site: string
+  readonly name: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly createdAt: Date
+  readonly revokedAt: Date | null
+  readonly lastSeenAt: Date | null
+  /** Of the newest batch stored; null before the first. */
+  readonly counters: Readonly<Record<string, number>> | null
+  readonly bootId: string | null
+  readonly epoch: number | null
+  /** Keys that are valid now. */
+  readonly keys: number
+}
+
+export interface AgentFilter {
+  readonly agentId?: string | undefined
+  readonly site?: string | undefined
+  readonly afterNo?: number | undefined
+  readonly limit: number
+}
+
+export async function listAgents(pool: Pool, filter: AgentFilter): Promise<AgentRow[]> {
+  const { rows } = await pool.query<AgentRow>(
+    `select a.agent_no as "agentNo", a.agent_id as "agentId", a.site, a.name, a.labels, a.created_at as "createdAt",
+            a.revoked_at as "revokedAt", a.last_seen_at as "lastSeenAt", a.counters, a.boot_id as "bootId", a.epoch,
+            (select count(*)::int from agent_key k
+              where k.agent_no = a.agent_no and (k.valid_until is null or k.valid_until > now())) as keys
+       from agent a
+      where a.agent_no > $1
+        and ($2::text is null or a.agent_id = $2)
+        and ($3::text is null or a.site = $3)
+      order by a.agent_no
+      limit $4`,
+    [filter.afterNo ?? 0, filter.agentId ?? null, filter.site ?? null, filter.limit],
+  )
+  return rows
+}
