@@ -1,0 +1,49 @@
+/**
+ * The hub's time as the agent knows it: the machine's own clock until a signed answer has said otherwise.
+ *
+ * Only an answer that the hub signed for this agent's own request may correct it (see signed-exchange.ts). From then on time
+ * advances by the monotonic clock, so a wall clock that jumps afterwards changes nothing. Milliseconds.
+ */
+export interface Clocks {
+  /** Since 1970 UTC, ms; may jump. */
+  readonly wallMs: () => number
+  /** Since any moment, ms; never jumps. */
+  readonly monotonicMs: () => number
+}
+
+export const systemClocks: Clocks = { wallMs: () => Date.now(), monotonicMs: () => performance.now() }
+
+export class HubClock {
+  readonly #clocks: Clocks
+  #learned: { readonly hubMs: number; readonly atMonotonicMs: number } | null = null
+  #corrections = 0
+
+  constructor(clocks: Clocks = systemClocks) {
+    this.#clocks = clocks
+  }
+
+  nowMs(): number {
+    if (!this.#learned) return this.#clocks.wallMs()
+    return this.#learned.hubMs + (this.#clocks.monotonicMs() - this.#learned.atMonotonicMs)
+  }
+
+  /** The hub said `hubMs` in an answer to a request sent at `sentMonotonicMs`; it is taken for the middle of the exchange. */
+  learn(hubMs: number, sentMonotonicMs: number): void {
+    const atMonotonicMs = this.#clocks.monotonicMs()
+    this.#learned = { hubMs: hubMs + (atMonotonicMs - sentMonotonicMs) / 2, atMonotonicMs }
+    this.#corrections++
+  }
+
+  monotonicMs(): number {
+    return this.#clocks.monotonicMs()
+  }
+
+  /** How far the hub is ahead of this machine's clock now; null until it was learned. */
+  offsetMs(): number | null {
+    return this.#learned === null ? null : Math.round(this.nowMs() - this.#clocks.wallMs())
+  }
+
+  get corrections(): number {
+    return this.#corrections
+  }
+}

@@ -1,0 +1,220 @@
+/** For the uplink's tests: a buffer in memory that keeps the contract of buffer.ts, and a hub on a port of its own that misbehaves on demand. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { TributaryError } from '@tributary/shared/errors'
+import { fields, parseBatchField, paths } from '@tributary/shared/protocol'
+import { signResponse, verifyRequest } from '@tributary/shared/signature'
+import { generateKeyPair } from '@tributary/shared/signature-keys'
+import type { BufferStats, SealedBatch } from '../buffer/buffer.ts'
+import type { Identity } from '../identity/identity.ts'
+import type { UplinkOptions } from './uplink.ts'
+
+type UplinkBuffer = UplinkOptions['buffer']
+
+/** Sealed batches by seq of one epoch; readings are only counted. */
+export class MemoryBuffer implements UplinkBuffer {
+  readonly epoch = 5
+  readonly sealed: SealedBatch[] = []
+  readonly acknowledged: number[] = []
+  readonly settledCalls: number[] = []
+  failure: TributaryError | null = null
+  newestUs = Date.now() * 1000
+  #unsealed = 0
+  #pending = new Set<number>()
+  #settled = 0
+
+  arrive(readings: number): void {
+    this.#unsealed += readings
+  }
+
+  async seal(maxReadings: number): Promise<SealedBatch | null> {
+    this.#check()
+    const readings = Math.min(maxReadings, this.#unsealed)
+    if (readings === 0) return null
+    this.#unsealed -= readings
+    const seq = this.sealed.length + 1
+    const floor = Math.min(seq, ...this.#pending)
+    const body = new TextEncoder().encode(`batch ${seq} with ${readings} readings`)
+    const batch = { epoch: this.epoch, seq, body, readings, newestUs: this.newestUs, floor }
+    this.sealed.push(batch)
+    this.#pending.add(seq)
+    return batch
+  }
+
+  async pending(): Promise<readonly SealedBatch[]> {
+    this.#check()
+    return this.sealed.filter(batch => this.#pending.has(batch.seq))
+  }
+
+  async acknowledge(_epoch: number, seq: number): Promise<void> {
+    this.#check()
+    this.#pending.delete(seq)
+    this.acknowledged.push(seq)
+  }
+
+  async settle(_epoch: number, settled: number): Promise<number> {
+    this.#check()
+    this.settledCalls.push(settled)
+    const lost =
+      settled < this.#settled ? this.sealed.filter(batch => batch.seq >= settled && !this.#pending.has(batch.seq)) : []
+    this.#settled = settled
+    for (const { seq } of lost) this.#pending.add(seq)
+    return lost.length
+  }
+
+  async stats(): Promise<BufferStats> {
+    this.#check()
+    const sealedReadings = this.sealed
+      .filter(batch => this.#pending.has(batch.seq))
+      .reduce((sum, batch) => sum + batch.readings, 0)
+    const counters = { accepted: 0, stored: 0, suppressed: 0, deadLettered: 0, evicted: 0, maybeDuplicate: 0 }
+    return {
+      files: 1,
+      bytes: 0,
+      backlogReadings: this.#unsealed + sealedReadings,
+      oldestUs: null,
+      deadLetters: 0,
+      sealedPending: this.#pending.size,
+      counters,
+      losses: [],
+      writable: true,
+    }
+  }
+
+  #check(): void {
+    if (this.failure) throw this.failure
+  }
+}
+
+export interface ReceivedBatch {
+  readonly seq: number
+  readonly lane: string
+  readonly floor: string
+  readonly body: string
+}
+
+/** Answers one request; returning without an answer leaves it open. */
+export type Behaviour = (
+  hub: TestHub,
+  batch: ReceivedBatch,
+  request: IncomingMessage,
+  response: ServerResponse,
+  body: Uint8Array,
+) => void
+
+const agentKey = generateKeyPair()
+const hubKey = generateKeyPair()
+
+/** Verifies every request as a hub does; `behaviours` are used up one a request, then it stores. */
+export class TestHub {
+  readonly received: ReceivedBatch[] = []
+  readonly stored = new Map<number, string>()
+  readonly behaviours: Behaviour[] = []
+  /** The behaviour when `behaviours` are used up. */
+  otherwise: Behaviour = stores
+  nowS = () => Date.now() / 1000
+  settled = 1
+  credits = 1
+  connections = 0
+  inFlight = 0
+  mostInFlight = 0
+  readonly #server: Server = createServer((request, response) => void this.#handle(request, response))
+
+  async start(): Promise<void> {
+    this.#server.on('connection', () => this.connections++)
+    await new Promise<void>(resolve => this.#server.listen(0, '127.0.0.1', resolve))
+  }
+
+  async stop(): Promise<void> {
+    const closed = new Promise(resolve => this.#server.close(resolve))
+    this.#server.closeAllConnections()
+    await closed
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  get identity(): Identity {
+    return {
+      hub: this.origin,
+      agentId: 'ag-test',
+      site: 'here',
+      name: 'gw',
+      privateKey: agentKey.privateKey,
+      hubKey: hubKey.publicKey,
+    }
+  }
+
+  dropConnections(): void {
+    this.#server.closeAllConnections()
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.mostInFlight = Math.max(this.mostInFlight, ++this.inFlight)
+    response.on('close', () => this.inFlight--)
+    const parts: Uint8Array[] = []
+    for await (const part of request) parts.push(part)
+    const body = Buffer.concat(parts)
+    try {
+      const { method = '', url: path = '', headers } = request
+      const kind = verifyRequest({ method, path, headers, body, publicKey: agentKey.publicKey, nowS: this.nowS() })
+      const identity = parseBatchField(String(headers[fields.batch]))
+      if (kind !== 'batch' || path !== paths.batches || identity?.epoch !== 5)
+        throw new TributaryError('malformed', 'not a batch')
+      const batch = {
+        seq: identity.seq,
+        lane: String(headers[fields.lane]),
+        floor: String(headers[fields.floor]),
+        body: body.toString(),
+      }
+      this.received.push(batch)
+      const behaviour = this.behaviours.shift() ?? this.otherwise
+      behaviour(this, batch, request, response, body)
+    } catch (error) {
+      const code = error instanceof TributaryError ? error.code : 'internal'
+      if (code === 'clock-skew') return answerSigned(this, request, response, hubKey.privateKey)
+      answer(response, code === 'unauthenticated' ? 401 : 500, { code, detail: String(error) })
+    }
+  }
+}
+
+export function answer(
+  response: ServerResponse,
+  status: number,
+  body: object | string,
+  headers: Record<string, string> = {},
+): void {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers })
+  response.end(typeof body === 'string' ? body : JSON.stringify(body))
+}
+
+/** The signed clock-skew answer, by the hub's key or a forger's. */
+export function answerSigned(
+  hub: TestHub,
+  request: IncomingMessage,
+  response: ServerResponse,
+  privateKey = generateKeyPair().privateKey,
+): void {
+  const text = JSON.stringify({ code: 'clock-skew', detail: 'your clock is off', hubTimeMs: hub.nowS() * 1000 })
+  const signature = signResponse({
+    status: 401,
+    body: Buffer.from(text),
+    requestHeaders: request.headers,
+    privateKey,
+    createdS: hub.nowS(),
+  })
+  answer(response, 401, text, signature)
+}
+
+export const stores: Behaviour = (hub, batch, _request, response) => {
+  hub.stored.set(batch.seq, batch.body)
+  while (hub.stored.has(hub.settled)) hub.settled++
+  const { settled, credits } = hub
+  answer(response, 200, { accepted: 1, rejected: [], settled, desiredConfigVersion: 3, credits })
+}
+
+/** A problem document with this status. */
+export function says(status: number, code: string, headers: Record<string, string> = {}): Behaviour {
+  return (_hub, _batch, _request, response) => answer(response, status, { code, detail: `it is ${code}` }, headers)
+}

@@ -1,0 +1,95 @@
+/**
+ * What the hub's answer to a batch means for the agent. Pure.
+ *
+ * | verdict | when | then |
+ * |---|---|---|
+ * | stored | 200 that reads as a `BatchAnswer` | acknowledge |
+ * | clock-skew | 401 `clock-skew` | correct the clock if the answer is signed, and sign again |
+ * | held | 400 409 413 415 422: this batch | set it aside, go on with the next, try it again slowly |
+ * | refused | 401 403 and any other 3xx, 4xx: this agent, or not a hub | keep everything, try again slowly |
+ * | later | 408 429 5xx, or a 200 that is no answer | back off |
+ *
+ * Nothing here drops a batch: only `stored` ends one.
+ */
+import type { ErrorCode } from '@tributary/shared/errors'
+import type { BatchAnswer } from '@tributary/shared/protocol'
+import type { HubAnswer } from '../identity/hub-connection.ts'
+import { parseProblem } from '../identity/problem.ts'
+
+export type Verdict =
+  | { readonly kind: 'stored'; readonly answer: ReadAnswer }
+  | { readonly kind: 'clock-skew'; readonly hubTimeMs: number | null }
+  | Setback
+
+export interface Setback {
+  readonly kind: 'held' | 'refused' | 'later'
+  readonly code: ErrorCode
+  /** One line for people. */
+  readonly detail: string
+  readonly retryAfterS: number | null
+}
+
+export interface ReadAnswer extends Omit<BatchAnswer, 'rejected'> {
+  /** Readings refused, by reason. */
+  readonly rejected: ReadonlyMap<string, number>
+}
+
+/** Statuses that speak about the batch, not about the agent. */
+const aboutTheBatch: ReadonlySet<number> = new Set([400, 409, 413, 415, 422])
+
+/** @param readings how many the batch has: no more can be rejected */
+export function judge(answer: HubAnswer, readings: number): Verdict {
+  const { status } = answer
+  if (status === 200) {
+    const stored = readBatchAnswer(answer.body, readings)
+    if (stored) return { kind: 'stored', answer: stored }
+    return {
+      kind: 'later',
+      code: 'malformed',
+      detail: 'the hub answered 200 with something that is no answer',
+      retryAfterS: null,
+    }
+  }
+  const { code, detail, retryAfterS, hubTimeMs } = parseProblem(answer)
+  if (code === 'clock-skew') return { kind: 'clock-skew', hubTimeMs }
+  const said = { code, detail: `HTTP ${status}: ${detail}`, retryAfterS }
+  if (aboutTheBatch.has(status)) return { kind: 'held', ...said }
+  if (status === 408 || status === 429 || status >= 500) return { kind: 'later', ...said }
+  return { kind: 'refused', ...said }
+}
+
+function readBatchAnswer(body: Uint8Array, readings: number): ReadAnswer | null {
+  const value = readObject(body)
+  if (!value || !Array.isArray(value.rejected) || value.rejected.length > readings) return null
+  const rejected = countReasons(value.rejected, readings)
+  const { accepted, settled, desiredConfigVersion, credits } = value
+  if (!rejected || !isCount(accepted) || !isCount(settled) || !isCount(desiredConfigVersion) || !isCount(credits))
+    return null
+  return { accepted, settled, desiredConfigVersion, credits, rejected }
+}
+
+function countReasons(rejected: readonly unknown[], readings: number): Map<string, number> | null {
+  const counts = new Map<string, number>()
+  for (const entry of rejected) {
+    if (typeof entry !== 'object' || entry === null || !('index' in entry) || !('reason' in entry)) return null
+    const { index, reason } = entry
+    if (!isCount(index) || index >= readings || typeof reason !== 'string') return null
+    // A reason that this build does not know is counted, not trusted to be short.
+    const name = /^[a-z0-9-]{1,32}$/.test(reason) && counts.size < 16 ? reason : 'other'
+    counts.set(name, (counts.get(name) ?? 0) + 1)
+  }
+  return counts
+}
+
+function readObject(body: Uint8Array): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(body).toString('utf8'))
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : null
+  } catch {
+    return null
+  }
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+}
