@@ -1,0 +1,280 @@
+/**
+ * The MQTT source: a broker for sensors that publish (MQTT 3.1 and 3.1.1, QoS 0, 1, 2).
+ *
+ * - PUBACK and PUBREC leave after the commit, PUBCOMP after the durable release (connection.ts, intake.ts).
+ * - While the buffer cannot commit, publishers are disconnected and CONNECT is refused with code 3 (server unavailable).
+ * - Policy: wills are not published, the retain flag is ignored, nothing is delivered to clients unless `allowSubscribe`; then at
+ *   QoS 0, for looking on. Topics that begin with `$` are never delivered.
+ * - Off loopback a user name and a password are required.
+ * - Bounded: connections, packet size, silence, client names, bytes in flight, deliveries to subscribers.
+ */
+import { createServer, type Server, type Socket } from 'node:net'
+import { messageOf, TributaryError } from '@tributary/shared/errors'
+import { Aedes, type AuthenticateError, type Client, type ConnectPacket } from 'aedes'
+import type { Logger } from 'pino'
+import type { Buffer as ReadingBuffer } from '../../buffer/buffer.ts'
+import type { MqttConfig } from '../../config/agent-config.ts'
+import type { Decoder } from '../../decode/decoder.ts'
+import type { Accept, Source, SourceStatus } from '../source.ts'
+import { type BrokerSide, MqttConnection, type Shared } from './connection.ts'
+import { Credentials } from './credentials.ts'
+import { InFlight } from './in-flight.ts'
+import { Intake, type Sabotage } from './intake.ts'
+import type { PublishPacket } from './publish-packet.ts'
+import { ReceiptBook } from './receipt-book.ts'
+
+/** A client's name, bytes of UTF-8. */
+const maxClientIdBytes = 256
+/** Deliveries to subscribers under way; what comes beyond is not delivered. */
+const maxDeliveries = 1000
+/** How long `stop` waits for messages heard to be committed. */
+const drainMs = 5000
+
+export interface MqttSourceOptions {
+  readonly config: MqttConfig
+  readonly users: readonly { readonly name: string; readonly passwordHash: string }[]
+  readonly accept: Accept
+  readonly buffer: Pick<ReadingBuffer, 'receipts' | 'release' | 'onWritable'>
+  readonly decoder: Decoder
+  /** As many as the buffer keeps. */
+  readonly maxReceipts: number
+  readonly log: Logger
+  readonly sabotage: Sabotage
+  /** Wall clock, whole microseconds. */
+  readonly nowUs?: () => number
+}
+
+export interface MqttStats {
+  readonly connections: number
+  /** CONNECTs and connections turned away. */
+  readonly refused: number
+  /** Connections closed because of what they sent. */
+  readonly brokenOff: number
+  readonly inFlightBytes: number
+}
+
+export class MqttSource implements Source {
+  readonly name = 'mqtt'
+  readonly #options: MqttSourceOptions
+  readonly #shared: Shared
+  readonly #credentials: Credentials
+  readonly #connections = new Set<MqttConnection>()
+  readonly #server: Server
+  readonly #broker: Aedes
+  readonly #nowUs: () => number
+  #state: SourceStatus['state'] = 'stopped'
+  #writable = true
+  #refused = 0
+  #brokenOff = 0
+  #deliveries = 0
+  #sweep: NodeJS.Timeout | undefined
+
+  constructor(options: MqttSourceOptions) {
+    const { config, accept, buffer, decoder, sabotage } = options
+    this.#options = options
+    this.#nowUs = options.nowUs ?? (() => Date.now() * 1000)
+    this.#credentials = new Credentials(options.users)
+    const receipts = new ReceiptBook(options.maxReceipts, mqttReceipts(buffer))
+    this.#shared = {
+      intake: new Intake({ accept, decoder, receipts, maxPayloadBytes: config.maxPayload, sabotage }),
+      receipts,
+      inFlight: new InFlight(config.maxInFlight),
+      maxPacketBytes: config.maxPacket,
+      release: (scope, id) => buffer.release(scope, id),
+      forward: config.allowSubscribe ? packet => this.#deliver(packet) : null,
+      nowUs: this.#nowUs,
+      closed: (connection, reason) => this.#closed(connection, reason),
+    }
+    this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, socket =>
+      this.#connection(socket),
+    )
+    this.#server.maxConnections = config.maxConnections
+    this.#server.on('drop', () => this.#refused++)
+    this.#broker = new Aedes({
+      connectTimeout: config.connectTimeout,
+      maxClientsIdLength: maxClientIdBytes,
+      preConnect: (client, packet, done) => {
+        this.#preConnect(client, packet)
+        done(null, true)
+      },
+      authenticate: (client, username, password, done) => this.#authenticate(client, username, password, done),
+      // Messages never come this way; wills do.
+      authorizePublish: (_client, _packet, done) => done(new Error('wills are not published')),
+      authorizeSubscribe: (_client, subscription, done) =>
+        done(null, config.allowSubscribe && !subscription.topic.startsWith('$') ? { ...subscription, qos: 0 } : null),
+    })
+    this.#broker.on('clientReady', client => connectionOf(client).connected())
+    buffer.onWritable(writable => this.#setWritable(writable))
+  }
+
+  /** @throws in-use, config */
+  async start(): Promise<void> {
+    this.#state = 'starting'
+    const { host, port } = this.#options.config
+    if (!isLoopback(host) && !this.#credentials.required) {
+      throw new TributaryError(
+        'config',
+        `mqtt.host is ${host}, which other machines can reach, but no user is configured`,
+        {
+          hint: 'Add mqtt.users or mqtt.password_file, or listen on 127.0.0.1.',
+        },
+      )
+    }
+    await this.#broker.listen()
+    await listen(this.#server, host, port)
+    this.#sweep = setInterval(() => this.#closeSilent(), 1000)
+    this.#sweep.unref()
+    this.#state = 'running'
+  }
+
+  async stop(): Promise<void> {
+    this.#state = 'stopped'
+    clearInterval(this.#sweep)
+    const closed = new Promise<void>(resolve => this.#server.close(() => resolve()))
+    const drained = Promise.all([...this.#connections].map(connection => connection.drain()))
+    await Promise.race([drained, new Promise(resolve => setTimeout(resolve, drainMs).unref())])
+    for (const connection of this.#connections) connection.close(null)
+    await new Promise<void>(resolve => this.#broker.close(resolve))
+    await closed
+  }
+
+  /** The port listened on; the configured one until `start` has resolved. */
+  get port(): number {
+    const address = this.#server.address()
+    return typeof address === 'object' && address !== null ? address.port : this.#options.config.port
+  }
+
+  status(): SourceStatus {
+    const { messages, deadLettered, duplicates } = this.#shared.intake
+    const detail = this.#writable
+      ? `${this.#options.config.host}:${this.port}`
+      : 'the buffer cannot commit; publishers are refused'
+    return {
+      state: this.#state === 'running' && !this.#writable ? 'waiting' : this.#state,
+      detail,
+      messages,
+      deadLettered,
+      duplicates,
+    }
+  }
+
+  stats(): MqttStats {
+    return {
+      connections: this.#connections.size,
+      refused: this.#refused,
+      brokenOff: this.#brokenOff,
+      inFlightBytes: this.#shared.inFlight.bytes,
+    }
+  }
+
+  #connection(socket: Socket): void {
+    const connection = new MqttConnection(socket, this.#shared)
+    this.#connections.add(connection)
+    this.#broker.handle(connection.brokerSide)
+  }
+
+  #closed(connection: MqttConnection, reason: string | null): void {
+    this.#connections.delete(connection)
+    if (reason === null) return
+    this.#brokenOff++
+    this.#options.log.debug({ reason }, 'connection closed')
+  }
+
+  /** Keep-alives are counted here, where all packets pass; the broker would count those it does not see as silence. */
+  #preConnect(client: Client, packet: ConnectPacket): void {
+    const { maxSilence } = this.#options.config
+    const keepAliveMs = (packet.keepalive ?? 0) * 1500
+    const connection = connectionOf(client)
+    connection.clientId = packet.clientId || null
+    connection.maxSilenceUs = (keepAliveMs > 0 ? Math.min(keepAliveMs, maxSilence) : maxSilence) * 1000
+    packet.keepalive = 0
+    delete packet.will
+  }
+
+  #authenticate(
+    client: Client,
+    username: string | undefined,
+    password: Buffer | undefined,
+    done: (error: AuthenticateError | null, success: boolean | null) => void,
+  ): void {
+    const refuse = (returnCode: 2 | 3 | 4 | 5, why: string) => {
+      this.#refused++
+      this.#options.log.warn({ client: client.id, username, why }, 'CONNECT refused')
+      done(Object.assign(new Error(why), { returnCode }) as AuthenticateError, false)
+    }
+    if (!this.#writable || this.#state !== 'running') refuse(3, 'the buffer cannot commit')
+    else if (!usableClientId(client.id)) refuse(2, 'client identifier')
+    else if (!this.#credentials.required) done(null, true)
+    else if (username === undefined || password === undefined) refuse(5, 'no user name or password')
+    else {
+      this.#credentials.check(username, password).then(
+        right => {
+          if (right === true) done(null, true)
+          else if (right === 'busy') refuse(3, 'too many logins at once')
+          else refuse(4, 'wrong user name or password')
+        },
+        error => refuse(3, messageOf(error)),
+      )
+    }
+  }
+
+  #setWritable(writable: boolean): void {
+    this.#writable = writable
+    if (writable) return
+    for (const connection of this.#connections) connection.close('the buffer cannot commit')
+  }
+
+  #closeSilent(): void {
+    const nowUs = this.#nowUs()
+    for (const connection of this.#connections) {
+      if (nowUs - connection.lastHeardUs > connection.maxSilenceUs)
+        connection.close('silent for longer than its keep-alive')
+    }
+  }
+
+  #deliver({ topic, payload }: PublishPacket): void {
+    if (this.#deliveries >= maxDeliveries || topic.startsWith('$')) return
+    this.#deliveries++
+    this.#broker.publish(
+      { cmd: 'publish', topic, payload, qos: 0, retain: false, dup: false },
+      () => this.#deliveries--,
+    )
+  }
+}
+
+/** 127.0.0.0/8, ::1 or localhost. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+}
+
+function usableClientId(id: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused.
+  return Buffer.byteLength(id) <= maxClientIdBytes && !/[\u0000-\u001f\u007f]/.test(id)
+}
+
+function connectionOf(client: Client): MqttConnection {
+  return (client.conn as BrokerSide).connection
+}
+
+function mqttReceipts(buffer: Pick<ReadingBuffer, 'receipts'>) {
+  return buffer.receipts().filter(({ scope }) => scope.startsWith('mqtt'))
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', (cause: NodeJS.ErrnoException) => {
+    const inUse = cause.code === 'EADDRINUSE'
+    reject(
+      new TributaryError(
+        inUse ? 'in-use' : 'config',
+        `cannot listen for MQTT on ${host}:${port}: ${inUse ? 'the port is in use' : cause.message}`,
+        {
+          cause,
+          hint: 'Stop the other program, or set mqtt.port (0 takes a free one).',
+        },
+      ),
+    )
+  })
+  server.listen(port, host, resolve)
+  return promise
+}
