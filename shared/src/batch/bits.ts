@@ -10,13 +10,16 @@ import { malformed } from './byte-reader.ts'
 import type { ByteWriter } from './byte-writer.ts'
 
 export const maxRiceK = 48
+export const maxFixedWidth = 53
 export const escapeOnes = 24
-export const escapeBits = escapeOnes + 53
+export const escapeBits = escapeOnes + maxFixedWidth
 
+/** Bits moved at once: with up to 7 waiting they fit a 32-bit integer. */
 const chunk = 24
 const chunkSize = 2 ** chunk
+const powersOfTwo = Array.from({ length: maxFixedWidth + 1 }, (_, exponent) => 2 ** exponent)
 
-class BitWriter {
+export class BitWriter {
   readonly #out: ByteWriter
   #pending = 0
   #pendingBits = 0
@@ -25,8 +28,8 @@ class BitWriter {
     this.#out = out
   }
 
-  /** The low `width` ≤ 24 bits of `value`. */
-  short(value: number, width: number): void {
+  /** `value` < 2^width, in up to 24 bits. */
+  #short(value: number, width: number): void {
     let pending = this.#pending | (value << this.#pendingBits)
     let bits = this.#pendingBits + width
     while (bits >= 8) {
@@ -39,121 +42,115 @@ class BitWriter {
   }
 
   /** `value` < 2^width, in up to 53 bits. */
-  put(value: number, width: number): void {
+  fixed(value: number, width: number): void {
     let rest = value
     let left = width
     while (left > chunk) {
-      this.short(rest % chunkSize, chunk)
+      this.#short(rest % chunkSize, chunk)
       rest = Math.floor(rest / chunkSize)
       left -= chunk
     }
-    this.short(rest, left)
+    this.#short(rest, left)
   }
 
-  flush(): void {
-    if (this.#pendingBits > 0) this.short(0, 8 - this.#pendingBits)
-  }
-}
-
-export function writeFixed(out: ByteWriter, values: Float64Array, width: number): void {
-  const bits = new BitWriter(out)
-  for (let i = 0; i < values.length; i++) bits.put(values[i]!, width)
-  bits.flush()
-}
-
-export function writeRice(out: ByteWriter, values: Float64Array, k: number): void {
-  const bits = new BitWriter(out)
-  const size = 2 ** k
-  for (let i = 0; i < values.length; i++) {
-    const z = values[i]!
+  rice(z: number, k: number): void {
+    const size = powersOfTwo[k]!
     const q = Math.floor(z / size)
     if (q < escapeOnes) {
-      bits.short((1 << q) - 1, q)
-      bits.short(0, 1)
-      bits.put(z - q * size, k)
+      this.#short((1 << q) - 1, q + 1)
+      this.fixed(z - q * size, k)
     } else {
-      bits.short(chunkSize - 1, escapeOnes)
-      bits.put(z, 53)
-    }
-  }
-  bits.flush()
-}
-
-class BitReader {
-  readonly #in: ByteReader
-  readonly #bytes: Uint8Array
-  readonly #start: number
-  #next: number
-  #pending = 0
-  #pendingBits = 0
-
-  constructor(source: ByteReader) {
-    this.#in = source
-    this.#bytes = source.bytes
-    this.#start = source.position
-    this.#next = source.position
-  }
-
-  /** Have at least 25 bits pending; past the end they read as zeros, which `finish` finds. */
-  #refill(): void {
-    while (this.#pendingBits <= chunk) {
-      const byte = this.#next < this.#in.end ? this.#bytes[this.#next]! : 0
-      this.#next++
-      this.#pending |= byte << this.#pendingBits
-      this.#pendingBits += 8
+      this.#short(chunkSize - 1, escapeOnes)
+      this.fixed(z, maxFixedWidth)
     }
   }
 
-  short(width: number): number {
-    if (this.#pendingBits < width) this.#refill()
-    const value = this.#pending & ((chunkSize - 1) >>> (chunk - width))
-    this.#pending = (this.#pending >>> width) | 0
-    this.#pendingBits -= width
-    return value
-  }
-
-  get(width: number): number {
-    if (width <= chunk) return this.short(width)
-    const low = this.short(chunk)
-    if (width <= 2 * chunk) return low + this.short(width - chunk) * chunkSize
-    const middle = this.short(chunk)
-    return low + (middle + this.short(width - 2 * chunk) * chunkSize) * chunkSize
-  }
-
-  /** One bits before the next zero bit, which is consumed; `escapeOnes` when there are that many, and no zero is consumed. */
-  ones(): number {
-    if (this.#pendingBits < escapeOnes) this.#refill()
-    const zeros = ~this.#pending | (1 << escapeOnes)
-    const count = 31 - Math.clz32(zeros & -zeros)
-    const consumed = count < escapeOnes ? count + 1 : escapeOnes
-    this.#pending >>>= consumed
-    this.#pendingBits -= consumed
-    return count
-  }
-
-  finish(): void {
-    const bits = (this.#next - this.#start) * 8 - this.#pendingBits
-    this.#in.skip(Math.ceil(bits / 8))
+  /** Pad to a whole byte. */
+  flush(): void {
+    if (this.#pendingBits > 0) this.#short(0, 8 - this.#pendingBits)
   }
 }
 
+/** Fixed-width values into `out` from index `from` on. */
 export function readFixed(source: ByteReader, out: Float64Array, from: number, width: number): void {
-  if (((out.length - from) * width) / 8 > source.remaining) throw malformed('a column ends early')
-  const bits = new BitReader(source)
-  for (let i = from; i < out.length; i++) out[i] = bits.get(width)
-  bits.finish()
+  const bits = (out.length - from) * width
+  if (Math.ceil(bits / 8) > source.remaining) throw malformed('a column ends early')
+  const bytes = source.bytes
+  const start = source.skip(Math.ceil(bits / 8))
+  if (width > chunk) {
+    for (let i = from, bit = 0; i < out.length; i++, bit += width) out[i] = longBits(bytes, start, bit, width)
+    return
+  }
+  const mask = (1 << width) - 1
+  let next = start
+  let pending = 0
+  let pendingBits = 0
+  for (let i = from; i < out.length; i++) {
+    while (pendingBits < width) {
+      pending |= bytes[next++]! << pendingBits
+      pendingBits += 8
+    }
+    out[i] = pending & mask
+    pending >>>= width
+    pendingBits -= width
+  }
 }
 
-/** Rice values, each turned back from zig-zag into a signed residual. */
+/** Rice values into `out` from index `from` on, each turned back from zig-zag. */
 export function readRice(source: ByteReader, out: Float64Array, from: number, k: number): void {
   if (((out.length - from) * (k + 1)) / 8 > source.remaining) throw malformed('a column ends early')
-  const bits = new BitReader(source)
-  const size = 2 ** k
+  const { bytes, end, position: start } = source
+  const size = powersOfTwo[k]!
+  const mask = (1 << k) - 1 // used for k < 24 only
+  let next = start
+  let pending = 0
+  let pendingBits = 0
   for (let i = from; i < out.length; i++) {
-    const q = bits.ones()
-    const z = q < escapeOnes ? q * size + bits.get(k) : bits.get(53)
+    // 25 to 32 bits; past the end they are zeros, which the last check finds.
+    while (pendingBits <= chunk) {
+      pending |= (next < end ? bytes[next]! : 0) << pendingBits
+      next++
+      pendingBits += 8
+    }
+    const zeros = ~pending | (1 << escapeOnes)
+    const q = 31 - Math.clz32(zeros & -zeros)
+    if (q < escapeOnes && q + 1 + k <= chunk) {
+      const z = (q << k) | ((pending >>> (q + 1)) & mask)
+      pending >>>= q + 1 + k
+      pendingBits -= q + 1 + k
+      out[i] = (z >>> 1) ^ -(z & 1)
+      continue
+    }
+    const width = q < escapeOnes ? k : maxFixedWidth
+    const bit = (next - start) * 8 - pendingBits + Math.min(q + 1, escapeOnes)
+    const z = longBits(bytes, start, bit, width) + (q < escapeOnes ? q * size : 0)
     const half = Math.floor(z / 2)
-    out[i] = z - half * 2 === 1 ? -half - 1 : half
+    out[i] = z === 2 * half ? half : -half - 1
+    next = start + ((bit + width) >> 3)
+    const used = (bit + width) & 7
+    pending = next < end ? bytes[next]! >>> used : 0
+    pendingBits = 8 - used
+    next++
   }
-  bits.finish()
+  source.skip(Math.ceil(((next - start) * 8 - pendingBits) / 8))
+}
+
+/** `width` ≤ 53 bits at bit offset `bit` after byte `start`; bits past the end of the bytes are zeros. */
+function longBits(bytes: Uint8Array, start: number, bit: number, width: number): number {
+  const at = start + (bit >> 3)
+  const skipped = bit & 7
+  const low = wordAt(bytes, at) >>> skipped
+  const lowBits = 32 - skipped
+  if (width < lowBits) return low & ((1 << width) - 1)
+  const highBits = width - lowBits
+  const high = wordAt(bytes, at + 4) & ((1 << highBits) - 1)
+  return low + high * powersOfTwo[lowBits]!
+}
+
+function wordAt(bytes: Uint8Array, at: number): number {
+  if (at + 4 <= bytes.length)
+    return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
+  let word = 0
+  for (let i = at; i < bytes.length; i++) word |= bytes[i]! << (8 * (i - at))
+  return word
 }

@@ -1,3 +1,90 @@
+/**
+ * The batch on the wire, layout version 1. Encoding is deterministic: equal batches give equal content. It is lossless: every
+ * time, value bit and quality comes back, a NaN's payload and the sign of a zero included. Whatever bytes come in, a decode ends
+ * in a Batch or in one TributaryError: `malformed`, `too-large` or `unsupported-version`.
+ *
+ * MEMORY. Every count is checked before memory is taken for it; all are within `batchLimits`. One decode allocates at most
+ *   4 × inflated bytes + 160 × readings + 1024 × series + 256 × ledger ranges + 65,536 bytes,
+ * of which the batch keeps 16 bytes a reading of numbers. Numeric columns are views of one buffer: mind their `byteOffset`.
+ *
+ * NOTATION. Integers of several bytes are little-endian.
+ *   u8        one byte
+ *   uvarint   0 … 2^53 − 1: 7 bits a byte, low bits first, the top bit set on every byte but the last (LEB128)
+ *   svarint   −(2^53 − 1) … 2^53 − 1: the uvarint of 2v for v ≥ 0, of −2v − 1 for v < 0; this one may need 54 bits
+ *   string    uvarint length in bytes, then UTF-8
+ *   bits      a bit stream fills each byte from its low bit, and gives the low bit of a number first; it starts on a whole byte
+ *             and is padded with zeros to a whole byte
+ *
+ * BODY
+ *   3 bytes   "TRB"
+ *   u8        layout version, 1; any other is refused as `unsupported-version`
+ *   4 bytes   CRC-32 (as in zlib) of the content followed by the zstd frame
+ *   rest      one zstd frame; inflated it is the content
+ *
+ * CONTENT: three sections, each `u8 kind, uvarint length, <length bytes>`, in this order: header (1), strings (2), readings (3).
+ * Kind 4 is reserved for aggregates. A kind above 3 is refused as `unsupported-version`. Nothing follows the last section.
+ *
+ * HEADER (kind 1)
+ *   string    agent id, 1 to 64 bytes
+ *   uvarint   epoch, 1 … 2^48 − 1
+ *   uvarint   seq, from 1
+ *   uvarint   number of series
+ *   uvarint   number of readings
+ *   u8        form of the boot id: 1 = the 16 bytes of a UUID follow, written in lower case with hyphens;
+ *             0 = a string of up to 64 bytes follows
+ *   svarint   monotonic clock, µs
+ *   svarint   wall clock at the same moment, µs since 1970
+ *   6 uvarint counters: accepted, stored, suppressed, dead-lettered, evicted, maybe-duplicate
+ *   uvarint   number of ledger ranges, at most 10,000; then of each: uvarint epoch, uvarint first seq, uvarint last seq,
+ *             uvarint readings, u8 exact (0 or 1), string reason (up to 256 bytes)
+ *
+ * STRINGS (kind 2): every text of the columns once
+ *   uvarint   count, then a uvarint length in bytes of each, then the UTF-8 of all, one after another
+ *
+ * READINGS (kind 3)
+ *   uvarint   length of the heads
+ *   heads     small descriptors of all columns, in the order of the columns
+ *   data      the rest: packed residuals of all columns, in the same order
+ * Heads and data are two streams, each read from front to back; what is read from which is said below each time. With no series
+ * both are empty. Otherwise seven INTS of one entry a series come first:
+ *   device, metric, unit   indices into the strings, from 0 (device and metric of 1 to 256 bytes, unit of 0 to 32)
+ *   count     readings of the series, at least 1; they add up to the header's number
+ *   kind      of the values: 0 numbers, 1 booleans, 2 strings, 3 mixed; 4 more when a quality column follows them
+ *   from      0 = times of its own; b > 0 = the times are those of the series b places before, which has the same count
+ *   origin    µs, to be added to each of its own times; without meaning when `from` is not 0
+ * Then of each series in order: its times (INTS, + origin; absent when `from` is not 0), its values (VALUES), its quality (INTS of
+ * 0 good, 1 uncertain, 2 bad; all are good without it).
+ *
+ * VALUES, n of them, by kind
+ *   numbers   see NUMBERS
+ *   booleans  INTS of 0 and 1
+ *   strings   INTS, indices into the strings (of up to 4096 bytes)
+ *   mixed     INTS, the kind (0, 1, 2) of each value; then the numbers among them, the booleans among them, the strings among
+ *             them, each as above with their own n; a part without values is absent
+ *
+ * NUMBERS, n of them
+ *   heads     u8 form
+ *   form 15   doubles given by halves: INTS of their bits 63…32, then INTS of their bits 31…0, each 0 … 2^32 − 1
+ *   others    form = p, + 16 when nudges follow, + 32 when exceptions follow; p = 0 … 9 decimals.
+ *             INTS m, n of them: the values are m / 10^p, each rounded to the nearest double.
+ *             Nudges: INTS, n of them, −8 … 8, each added to the 64 bits of its double taken as an integer.
+ *             Exceptions: heads: uvarint count; data, count times: uvarint how many values stand between this exception and the
+ *             one before (or the start), 8 bytes the double that replaces the value
+ *
+ * INTS, n ≥ 1 safe integers x[0] … x[n−1]
+ *   heads     u8: bits 0–1 model, bits 2–3 packing, bits 4–7 tick code; svarint base
+ *   model 0   constant: all are base; the other bits are 0 and nothing more follows
+ *   others    heads: uvarint tick when the tick code is 15, otherwise tick = 10^code; svarint step; u8 k (0 … 48) for packing 1,
+ *             u8 w (0 … 53) for packing 3; data: residuals r in their packing
+ *   model 1   line, n residuals r[0] …: x[i] = base + tick · (i · step + r[i])
+ *   model 2   delta, n − 1 residuals r[1] …: x[0] = base, x[i] = x[i−1] + tick · (step + r[i])
+ *   model 3   delta of delta, n − 1 residuals r[1] …: x[0] = base, d[0] = step, d[i] = d[i−1] + r[i], x[i] = x[i−1] + tick · d[i]
+ *   packing 0 an svarint each
+ *   packing 1 Rice, a bit stream: z = 2r for r ≥ 0, −2r − 1 for r < 0; q = floor(z / 2^k); when q < 24, q one bits, a zero bit and
+ *             z's k low bits; otherwise 24 one bits and z in 53 bits
+ *   packing 2 runs, until all residuals are there: svarint r, uvarint how many times, at least 1
+ *   packing 3 fixed, a bit stream: r, here never negative, in w bits each
+ */
 import { createHash } from 'node:crypto'
 import { TributaryError } from '../errors.ts'
 import { batchLimits } from '../protocol.ts'

@@ -4,12 +4,12 @@
  *
  * Decoding needs no memory besides the output, takes O(n), and every decoded value is checked to be a safe integer.
  */
-import { maxRiceK, readFixed, readRice, writeFixed, writeRice } from './bits.ts'
+import { BitWriter, maxFixedWidth, maxRiceK, readFixed, readRice } from './bits.ts'
 import type { ByteReader } from './byte-reader.ts'
 import { malformed } from './byte-reader.ts'
 import type { ByteWriter } from './byte-writer.ts'
 import type { IntegerPlan } from './integer-plan.ts'
-import { Model, Pack, planIntegers, zigzag } from './integer-plan.ts'
+import { Model, Pack, planIntegers, residualsOf, zigzag } from './integer-plan.ts'
 
 /** Tick code: 0 … 14 stand for 10^code, 15 for a tick that follows as uvarint. */
 const explicitTick = 15
@@ -22,39 +22,52 @@ export interface Streams<T> {
 }
 
 export function writeIntegers(out: Streams<ByteWriter>, values: Float64Array): void {
-  writePlan(out, planIntegers(values))
+  writePlanned(out, values, planIntegers(values))
 }
 
-export function writePlan({ heads, data }: Streams<ByteWriter>, plan: IntegerPlan): void {
-  if (plan.model === Model.constant) {
+/** Write `values` as `plan`, which `planIntegers` made of them. */
+export function writePlanned({ heads, data }: Streams<ByteWriter>, values: Float64Array, plan: IntegerPlan): void {
+  const { model, pack, tick, base, step, width } = plan
+  if (model === Model.constant) {
     heads.u8(Model.constant)
-    heads.svarint(plan.base)
+    heads.svarint(base)
     return
   }
-  const power = powersOfTen.indexOf(plan.tick)
+  const power = powersOfTen.indexOf(tick)
   const tickCode = power < 0 ? explicitTick : power
-  heads.u8(plan.model | (plan.pack << 2) | (tickCode << 4))
-  heads.svarint(plan.base)
-  if (tickCode === explicitTick) heads.uvarint(plan.tick)
-  heads.svarint(plan.step)
-  const residuals = plan.residuals
-  switch (plan.pack) {
+  heads.u8(model | (pack << 2) | (tickCode << 4))
+  heads.svarint(base)
+  if (tickCode === explicitTick) heads.uvarint(tick)
+  heads.svarint(step)
+  if (pack === Pack.rice || pack === Pack.fixed) heads.u8(width)
+  const units = new Float64Array(values.length)
+  for (let i = 0; i < units.length; i++) units[i] = (values[i]! - base) / tick
+  const count = residualsOf(units, model, step, units)
+  writeResiduals(data, units.subarray(0, count), pack, width)
+}
+
+function writeResiduals(data: ByteWriter, residuals: Float64Array, pack: Pack, width: number): void {
+  switch (pack) {
     case Pack.varint:
       for (let i = 0; i < residuals.length; i++) data.svarint(residuals[i]!)
       break
-    case Pack.rice:
-      heads.u8(plan.width)
-      writeRice(data, zigzag(residuals), plan.width)
+    case Pack.rice: {
+      const bits = new BitWriter(data)
+      for (let i = 0; i < residuals.length; i++) bits.rice(zigzag(residuals[i]!), width)
+      bits.flush()
       break
+    }
     case Pack.runs:
       writeRuns(data, residuals)
       break
-    case Pack.fixed:
-      heads.u8(plan.width)
-      writeFixed(data, residuals, plan.width)
+    case Pack.fixed: {
+      const bits = new BitWriter(data)
+      for (let i = 0; i < residuals.length; i++) bits.fixed(residuals[i]!, width)
+      bits.flush()
       break
+    }
     default:
-      plan.pack satisfies never
+      pack satisfies never
   }
 }
 
@@ -66,14 +79,16 @@ function writeRuns(data: ByteWriter, residuals: Float64Array): void {
   }
 }
 
-/** Fill `out` from the streams. */
-export function readIntegers({ heads, data }: Streams<ByteReader>, out: Float64Array): void {
+/** Fill `out` from the streams, `origin` added to every value. */
+export function readIntegers({ heads, data }: Streams<ByteReader>, out: Float64Array, origin = 0): void {
   const head = heads.u8()
   const base = heads.svarint()
   const model = (head & 3) as Model
   if (model === Model.constant) {
     if (head !== 0) throw malformed('a constant column has a packing')
-    out.fill(base)
+    const x = base + origin
+    if (!Number.isSafeInteger(x)) throw unsafeColumn(out.length)
+    out.fill(x)
     return
   }
   const tickCode = head >> 4
@@ -83,13 +98,13 @@ export function readIntegers({ heads, data }: Streams<ByteReader>, out: Float64A
   readResiduals(heads, data, ((head >> 2) & 3) as Pack, out, from)
   switch (model) {
     case Model.line:
-      integrateLine(out, base, tick, step)
+      integrateLine(out, base, tick, step, origin)
       break
     case Model.delta:
-      integrateDelta(out, base, tick, step)
+      integrateDelta(out, base, tick, step, origin)
       break
     case Model.delta2:
-      integrateDelta2(out, base, tick, step)
+      integrateDelta2(out, base, tick, step, origin)
       break
     default:
       model satisfies never
@@ -111,7 +126,7 @@ function readResiduals(heads: ByteReader, data: ByteReader, pack: Pack, out: Flo
       readRuns(data, out, from)
       break
     case Pack.fixed: {
-      const width = heads.count(53, 'is a width in bits')
+      const width = heads.count(maxFixedWidth, 'is a width in bits')
       readFixed(data, out, from, width)
       break
     }
@@ -130,38 +145,38 @@ function readRuns(data: ByteReader, out: Float64Array, from: number): void {
   }
 }
 
-function integrateLine(out: Float64Array, base: number, tick: number, step: number): void {
+function integrateLine(out: Float64Array, base: number, tick: number, step: number, origin: number): void {
   let unsafe = 0
   for (let i = 0; i < out.length; i++) {
-    const x = base + tick * (out[i]! + i * step)
+    const x = base + tick * (out[i]! + i * step) + origin
     out[i] = x
     if (Math.abs(x) > Number.MAX_SAFE_INTEGER) unsafe++
   }
   if (unsafe > 0) throw unsafeColumn(unsafe)
 }
 
-function integrateDelta(out: Float64Array, base: number, tick: number, step: number): void {
-  let unsafe = 0
+function integrateDelta(out: Float64Array, base: number, tick: number, step: number, origin: number): void {
+  let unsafe = Number.isSafeInteger(base + origin) ? 0 : 1
   let u = 0
-  out[0] = base
+  out[0] = base + origin
   for (let i = 1; i < out.length; i++) {
     u += step + out[i]!
-    const x = base + tick * u
+    const x = base + tick * u + origin
     out[i] = x
     if (Math.abs(x) > Number.MAX_SAFE_INTEGER) unsafe++
   }
   if (unsafe > 0) throw unsafeColumn(unsafe)
 }
 
-function integrateDelta2(out: Float64Array, base: number, tick: number, step: number): void {
-  let unsafe = 0
+function integrateDelta2(out: Float64Array, base: number, tick: number, step: number, origin: number): void {
+  let unsafe = Number.isSafeInteger(base + origin) ? 0 : 1
   let u = 0
   let slope = step
-  out[0] = base
+  out[0] = base + origin
   for (let i = 1; i < out.length; i++) {
     slope += out[i]!
     u += slope
-    const x = base + tick * u
+    const x = base + tick * u + origin
     out[i] = x
     if (Math.abs(x) > Number.MAX_SAFE_INTEGER) unsafe++
   }

@@ -9,8 +9,9 @@
 import type { ByteReader } from './byte-reader.ts'
 import { malformed } from './byte-reader.ts'
 import type { ByteWriter } from './byte-writer.ts'
+import type { ColumnArena } from './column-arena.ts'
 import type { Streams } from './integer-column.ts'
-import { readIntegers, writePlan } from './integer-column.ts'
+import { readIntegers, writePlanned } from './integer-column.ts'
 import type { IntegerPlan } from './integer-plan.ts'
 import { planIntegers } from './integer-plan.ts'
 
@@ -18,6 +19,8 @@ const maxDecimals = 9
 const scales = Array.from({ length: maxDecimals + 1 }, (_, p) => 10 ** p)
 /** Farthest distance from a decimal, in units of the last place, that counts as its rounding error. */
 const maxNudge = 8
+/** Relative distance that `maxNudge` units of the last place never exceed. */
+const nearlyEqual = maxNudge * Number.EPSILON
 /** The form byte: 0 … 9 decimals, or 15; and two flags. */
 const bitsForm = 15
 const nudgesFlag = 16
@@ -36,8 +39,8 @@ const low = 1 - high
 
 interface DecimalPlan {
   readonly decimals: number
-  readonly scaled: IntegerPlan
-  readonly nudges: IntegerPlan | null
+  readonly scaled: Planned
+  readonly nudges: Planned | null
   readonly exceptions: readonly number[]
   readonly size: number
 }
@@ -54,21 +57,43 @@ export function writeNumbers(out: Streams<ByteWriter>, values: Float64Array): vo
     writeDecimals(out, best, words)
   } else if (bits !== null) {
     out.heads.u8(bitsForm)
-    writePlan(out, bits.high)
-    writePlan(out, bits.low)
+    for (const { values, plan } of bits.halves) writePlanned(out, values, plan)
   }
 }
 
-function planBits(words: Uint32Array): { high: IntegerPlan; low: IntegerPlan; size: number } {
-  const [highs, lows] = [high, low].map(half => planIntegers(Float64Array.from(words.filter((_, i) => i % 2 === half))))
-  return { high: highs!, low: lows!, size: 1 + highs!.size + lows!.size }
+/** What a number column is read from. */
+export interface NumberSource extends Streams<ByteReader> {
+  readonly arena: ColumnArena
+}
+
+interface Planned {
+  readonly values: Float64Array
+  readonly plan: IntegerPlan
+}
+
+interface BitsPlan {
+  readonly halves: readonly Planned[]
+  readonly size: number
+}
+
+function planned(values: Float64Array): Planned {
+  return { values, plan: planIntegers(values) }
+}
+
+function planBits(words: Uint32Array): BitsPlan {
+  const halves = [high, low].map(half => {
+    const values = new Float64Array(words.length / 2)
+    for (let i = 0; i < values.length; i++) values[i] = words[2 * i + half]!
+    return planned(values)
+  })
+  return { halves, size: 1 + halves[0]!.plan.size + halves[1]!.plan.size }
 }
 
 function writeDecimals(out: Streams<ByteWriter>, plan: DecimalPlan, words: Uint32Array): void {
   const { nudges, exceptions } = plan
   out.heads.u8(plan.decimals | (nudges ? nudgesFlag : 0) | (exceptions.length > 0 ? exceptionsFlag : 0))
-  writePlan(out, plan.scaled)
-  if (nudges) writePlan(out, nudges)
+  writePlanned(out, plan.scaled.values, plan.scaled.plan)
+  if (nudges) writePlanned(out, nudges.values, nudges.plan)
   if (exceptions.length === 0) return
   out.heads.uvarint(exceptions.length)
   let previous = -1
@@ -116,6 +141,7 @@ function nudgeOf(value: number, words: Uint32Array, i: number, p: number): numbe
   if (!(Math.abs(scaled) <= Number.MAX_SAFE_INTEGER)) return Number.POSITIVE_INFINITY
   const decimal = scaled / scale
   if (decimal === value && (value !== 0 || words[2 * i + high] === 0)) return 0
+  if (!(Math.abs(decimal - value) <= nearlyEqual * Math.abs(value))) return Number.POSITIVE_INFINITY
   return Math.abs(signedNudge(decimal + 0, words, i))
 }
 
@@ -144,34 +170,49 @@ function planDecimals(values: Float64Array, words: Uint32Array, decimals: number
     } else exceptions.push(i)
     scaled[i] = previous
   }
-  const plan = planIntegers(scaled)
-  const nudgePlan = nudged ? planIntegers(nudges) : null
-  const size = plan.size + (nudgePlan?.size ?? 0) + exceptions.length * exceptionSize
-  return { decimals, scaled: plan, nudges: nudgePlan, exceptions, size }
+  const main = planned(scaled)
+  const side = nudged ? planned(nudges) : null
+  const size = main.plan.size + (side?.plan.size ?? 0) + exceptions.length * exceptionSize
+  return { decimals, scaled: main, nudges: side, exceptions, size }
 }
 
 /** Read `n` doubles. */
-export function readNumbers(streams: Streams<ByteReader>, n: number): Float64Array {
-  const form = streams.heads.u8()
-  if (form === bitsForm) return readHalves(streams, n)
+export function readNumbers(source: NumberSource, n: number): Float64Array {
+  const values = source.arena.take(n)
+  const form = source.heads.u8()
+  if (form === bitsForm) {
+    readHalf(source, values, high)
+    readHalf(source, values, low)
+    return values
+  }
   const decimals = form & 15
   if (decimals > maxDecimals || form >= 2 * exceptionsFlag)
     throw malformed(`a number column has the unknown form ${form}`)
-  const values = new Float64Array(n)
-  readIntegers(streams, values)
+  readIntegers(source, values)
   if (decimals > 0) {
     const scale = scales[decimals]!
     for (let i = 0; i < n; i++) values[i] = values[i]! / scale
   }
-  if (form & nudgesFlag) nudge(values, streams)
-  if (form & exceptionsFlag) readExceptions(values, streams)
+  if (form & nudgesFlag) readNudges(source, values)
+  if (form & exceptionsFlag) readExceptions(source, values)
   return values
 }
 
-function nudge(values: Float64Array, streams: Streams<ByteReader>): void {
+function readHalf(source: NumberSource, values: Float64Array, which: number): void {
+  const half = source.arena.scratch(values.length)
+  readIntegers(source, half)
   const words = wordsOf(values)
-  const nudges = new Float64Array(values.length)
-  readIntegers(streams, nudges)
+  for (let i = 0; i < half.length; i++) {
+    const word = half[i]!
+    if (!(word >= 0 && word < 2 ** 32)) throw malformed('half of a double is not a 32-bit number')
+    words[2 * i + which] = word
+  }
+}
+
+function readNudges(source: NumberSource, values: Float64Array): void {
+  const nudges = source.arena.scratch(values.length)
+  readIntegers(source, nudges)
+  const words = wordsOf(values)
   for (let i = 0; i < nudges.length; i++) {
     const by = nudges[i]!
     if (by === 0) continue
@@ -183,7 +224,7 @@ function nudge(values: Float64Array, streams: Streams<ByteReader>): void {
   }
 }
 
-function readExceptions(values: Float64Array, { heads, data }: Streams<ByteReader>): void {
+function readExceptions({ heads, data }: NumberSource, values: Float64Array): void {
   const words = wordsOf(values)
   const count = heads.count(values.length, 'exceptions')
   let index = -1
@@ -193,20 +234,6 @@ function readExceptions(values: Float64Array, { heads, data }: Streams<ByteReade
     words[2 * index + low] = wordAt(data.bytes, at)
     words[2 * index + high] = wordAt(data.bytes, at + 4)
   }
-}
-
-function readHalves(streams: Streams<ByteReader>, n: number): Float64Array {
-  const values = new Float64Array(n)
-  const words = wordsOf(values)
-  const half = new Float64Array(n)
-  for (const which of [high, low]) {
-    readIntegers(streams, half)
-    for (let i = 0; i < n; i++) {
-      if (!(half[i]! >= 0 && half[i]! < 2 ** 32)) throw malformed('half of a double is not a 32-bit number')
-      words[2 * i + which] = half[i]!
-    }
-  }
-  return values
 }
 
 function wordsOf(values: Float64Array): Uint32Array {

@@ -6,15 +6,18 @@ import type { SeriesColumns } from './batch.ts'
 import type { BatchSummary } from './batch-header.ts'
 import { ByteReader, malformed } from './byte-reader.ts'
 import { ByteWriter, integerField } from './byte-writer.ts'
+import { ColumnArena } from './column-arena.ts'
 import type { Streams } from './integer-column.ts'
 import { readIntegers, writeIntegers } from './integer-column.ts'
 import type { StringTable, StringTableWriter } from './string-table.ts'
 import { deviceBounds, lookUp, metricBounds, unitBounds } from './string-table.ts'
-import type { ValueKind } from './value-column.ts'
+import type { ColumnSource, ValueKind } from './value-column.ts'
 import { kindOfValues, readValues, writeValues } from './value-column.ts'
 
 /** Added to a series' value kind when a quality column follows its values. */
 const qualityFlag = 4
+/** Integer columns of one entry a series: names, counts, kinds, times. */
+const columnsPerSeries = 7
 /** How many series back a column of equal times is looked for. */
 const timesReach = 64
 
@@ -63,7 +66,8 @@ function checkColumns(columns: readonly SeriesColumns[]): void {
     if (values.length !== tsUs.length || (quality !== null && quality.length !== tsUs.length)) {
       throw new TributaryError('malformed', `batch cannot be encoded: columns of series ${name} differ in length`)
     }
-    for (const ts of tsUs) integerField(ts, `a time of series ${name}`)
+    const unsafe = tsUs.findIndex(ts => !Number.isSafeInteger(ts))
+    if (unsafe >= 0) integerField(tsUs[unsafe]!, `time ${unsafe} of series ${name}`)
     if (quality?.some(q => q > Quality.bad)) {
       throw new TributaryError('malformed', `batch cannot be encoded: series ${name} has an unknown quality`)
     }
@@ -100,43 +104,42 @@ export function readReadings(
   { series, readings }: BatchSummary,
 ): SeriesColumns[] {
   const heads = section.slice(section.uvarint())
-  const streams: Streams<ByteReader> = { heads, data: new ByteReader(section.bytes, section.position, section.end) }
-  const columns = series > 0 ? readColumns(streams, table, series, readings) : []
+  const data = new ByteReader(section.bytes, section.position, section.end)
+  const arena = new ColumnArena(columnsPerSeries * series + 2 * readings)
+  const columns = series > 0 ? readColumns({ heads, data, table, arena }, series, readings) : []
   if (series === 0 && readings > 0) throw malformed(`${readings} readings in no series`)
-  if (heads.remaining > 0 || streams.data.remaining > 0) throw malformed('bytes follow the last column')
+  if (heads.remaining > 0 || data.remaining > 0) throw malformed('bytes follow the last column')
   return columns
 }
 
-function readColumns(
-  streams: Streams<ByteReader>,
-  table: StringTable,
-  series: number,
-  readings: number,
-): SeriesColumns[] {
+function readColumns(source: ColumnSource, series: number, readings: number): SeriesColumns[] {
   const perSeries = () => {
-    const column = new Float64Array(series)
-    readIntegers(streams, column)
+    const column = source.arena.take(series)
+    readIntegers(source, column)
     return column
   }
-  const [devices, metrics, units, counts, kinds, timesFrom, origins] = [0, 1, 2, 3, 4, 5, 6].map(
-    perSeries,
-  ) as Float64Array[]
-  checkCounts(counts!, readings)
+  const devices = perSeries()
+  const metrics = perSeries()
+  const units = perSeries()
+  const counts = perSeries()
+  const kinds = perSeries()
+  const timesFrom = perSeries()
+  const origins = perSeries()
+  checkCounts(counts, readings)
   const columns: SeriesColumns[] = []
   for (let i = 0; i < series; i++) {
-    const n = counts![i]!
-    const tsUs = readTimes(streams, columns, n, timesFrom![i]!, origins![i]!)
-    const kind = kinds![i]!
+    const n = counts[i]!
+    const kind = kinds[i]!
     if (!(kind >= 0 && kind < 2 * qualityFlag)) throw malformed(`a column of unknown kind ${kind}`)
     columns.push({
       series: {
-        device: lookUp(table, devices![i]!, deviceBounds),
-        metric: lookUp(table, metrics![i]!, metricBounds),
-        unit: lookUp(table, units![i]!, unitBounds),
+        device: lookUp(source.table, devices[i]!, deviceBounds),
+        metric: lookUp(source.table, metrics[i]!, metricBounds),
+        unit: lookUp(source.table, units[i]!, unitBounds),
       },
-      tsUs,
-      values: readValues(streams, table, (kind % qualityFlag) as ValueKind, n),
-      quality: kind >= qualityFlag ? readQuality(streams, n) : null,
+      tsUs: readTimes(source, columns, n, timesFrom[i]!, origins[i]!),
+      values: readValues(source, (kind % qualityFlag) as ValueKind, n),
+      quality: kind >= qualityFlag ? readQuality(source, n) : null,
     })
   }
   return columns
@@ -144,7 +147,8 @@ function readColumns(
 
 function checkCounts(counts: Float64Array, readings: number): void {
   let sum = 0
-  for (const count of counts) {
+  for (let i = 0; i < counts.length; i++) {
+    const count = counts[i]!
     if (count < 1) throw malformed(`a series of ${count} readings`)
     sum += count
   }
@@ -152,33 +156,31 @@ function checkCounts(counts: Float64Array, readings: number): void {
 }
 
 function readTimes(
-  streams: Streams<ByteReader>,
-  columns: readonly SeriesColumns[],
+  source: ColumnSource,
+  before: readonly SeriesColumns[],
   n: number,
   from: number,
   origin: number,
 ): Float64Array {
-  if (from !== 0) {
-    const other = from > 0 ? columns[columns.length - from] : undefined
-    if (other === undefined || other.tsUs.length !== n)
-      throw malformed(`times taken from ${from} series back, where they do not stand`)
-    return other.tsUs.slice()
+  const tsUs = source.arena.take(n)
+  if (from === 0) {
+    readIntegers(source, tsUs, origin)
+    return tsUs
   }
-  const tsUs = new Float64Array(n)
-  readIntegers(streams, tsUs)
-  for (let i = 0; i < n; i++) {
-    const ts = tsUs[i]! + origin
-    if (Math.abs(ts) > Number.MAX_SAFE_INTEGER) throw malformed('a time exceeds ±(2^53 − 1) µs')
-    tsUs[i] = ts
-  }
+  const other = from > 0 ? before[before.length - from]?.tsUs : undefined
+  if (other?.length !== n) throw malformed(`times taken from ${from} series back, where they do not stand`)
+  tsUs.set(other)
   return tsUs
 }
 
-function readQuality(streams: Streams<ByteReader>, n: number): Uint8Array {
-  const integers = new Float64Array(n)
-  readIntegers(streams, integers)
-  for (const quality of integers) {
-    if (!(quality >= 0 && quality <= Quality.bad)) throw malformed(`a quality of ${quality}`)
+function readQuality(source: ColumnSource, n: number): Uint8Array {
+  const integers = source.arena.scratch(n)
+  readIntegers(source, integers)
+  const quality = new Uint8Array(n)
+  for (let i = 0; i < n; i++) {
+    const q = integers[i]!
+    if (!(q >= 0 && q <= Quality.bad)) throw malformed(`a quality of ${q}`)
+    quality[i] = q
   }
-  return Uint8Array.from(integers)
+  return quality
 }

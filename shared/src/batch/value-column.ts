@@ -10,6 +10,7 @@ import type { SeriesColumns } from './batch.ts'
 import type { ByteReader } from './byte-reader.ts'
 import { malformed } from './byte-reader.ts'
 import type { ByteWriter } from './byte-writer.ts'
+import type { ColumnArena } from './column-arena.ts'
 import type { Streams } from './integer-column.ts'
 import { readIntegers, writeIntegers } from './integer-column.ts'
 import { readNumbers, writeNumbers } from './number-column.ts'
@@ -18,6 +19,9 @@ import { lookUp, valueBounds } from './string-table.ts'
 
 export const ValueKind = { numbers: 0, booleans: 1, strings: 2, mixed: 3 } as const
 export type ValueKind = (typeof ValueKind)[keyof typeof ValueKind]
+
+/** The kinds within a mixture, in the order in which their values follow. */
+const simpleKinds = [ValueKind.numbers, ValueKind.booleans, ValueKind.strings] as const
 
 type Values = SeriesColumns['values']
 
@@ -59,7 +63,7 @@ export function writeValues(out: Streams<ByteWriter>, table: StringTableWriter, 
     case ValueKind.mixed: {
       const all = values as readonly Value[]
       writeIntegers(out, Float64Array.from(all, kindOfValue))
-      for (const part of [ValueKind.numbers, ValueKind.booleans, ValueKind.strings]) {
+      for (const part of simpleKinds) {
         const some = all.filter(value => kindOfValue(value) === part)
         if (some.length > 0) writeValues(out, table, part, some)
       }
@@ -70,40 +74,52 @@ export function writeValues(out: Streams<ByteWriter>, table: StringTableWriter, 
   }
 }
 
-export function readValues(
-  streams: Streams<ByteReader>,
-  table: StringTable,
-  kind: ValueKind,
-  n: number,
-): Float64Array | Value[] {
-  if (kind === ValueKind.numbers) return readNumbers(streams, n)
-  const integers = new Float64Array(n)
-  readIntegers(streams, integers)
+/** What a column is read from. */
+export interface ColumnSource extends Streams<ByteReader> {
+  readonly table: StringTable
+  readonly arena: ColumnArena
+}
+
+/** Read `n` values. */
+export function readValues(source: ColumnSource, kind: ValueKind, n: number): Float64Array | Value[] {
   switch (kind) {
+    case ValueKind.numbers:
+      return readNumbers(source, n)
     case ValueKind.booleans:
-      return Array.from(integers, toBoolean)
+      return mapColumn(readScratch(source, n), toBoolean)
     case ValueKind.strings:
-      return Array.from(integers, index => lookUp(table, index, valueBounds))
+      return mapColumn(readScratch(source, n), index => lookUp(source.table, index, valueBounds))
     case ValueKind.mixed:
-      return readMixed(streams, table, integers)
+      return readMixed(source, n)
     default:
       kind satisfies never
       throw malformed(`a column of unknown kind ${kind}`)
   }
 }
 
-function readMixed(streams: Streams<ByteReader>, table: StringTable, kinds: Float64Array): Value[] {
+function readScratch(source: ColumnSource, n: number): Float64Array {
+  const integers = source.arena.scratch(n)
+  readIntegers(source, integers)
+  return integers
+}
+
+function readMixed(source: ColumnSource, n: number): Value[] {
+  const kinds = readScratch(source, n).slice()
   const counts = [0, 0, 0]
   for (const kind of kinds) {
     if (!(kind >= 0 && kind <= ValueKind.strings)) throw malformed(`a value of unknown kind ${kind}`)
     counts[kind]!++
   }
-  const parts = [ValueKind.numbers, ValueKind.booleans, ValueKind.strings].map(kind => {
-    const count = counts[kind]!
-    return count > 0 ? readValues(streams, table, kind, count) : []
-  })
+  const parts = simpleKinds.map(kind => (counts[kind]! > 0 ? readValues(source, kind, counts[kind]!) : []))
   const next = [0, 0, 0]
-  return Array.from(kinds, kind => parts[kind]![next[kind]!++]!)
+  return mapColumn(kinds, kind => parts[kind]![next[kind]!++]!)
+}
+
+/** `Array.from` with a function, at a third of its cost. */
+function mapColumn(integers: Float64Array, toValue: (integer: number) => Value): Value[] {
+  const values: Value[] = []
+  for (let i = 0; i < integers.length; i++) values.push(toValue(integers[i]!))
+  return values
 }
 
 function toBoolean(integer: number): boolean {
