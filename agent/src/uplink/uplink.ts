@@ -323,6 +323,15 @@ export class Uplink {
     }
   }
 
+  #detail(): string {
+    const trouble = this.#bufferTrouble ?? this.#setback
+    if (trouble) return trouble.detail
+    const [held] = this.#outbox.held()
+    if (!held) return ''
+    const count = this.#outbox.heldCount
+    return `the hub refuses ${count === 1 ? 'a batch' : `${count} batches`}, kept and tried again: ${held.detail}`
+  }
+
   #state(): UplinkState {
     if (!this.#connection || this.#stop.signal.aborted) return 'stopped'
     if (this.#setback?.kind === 'refused') return 'refused'
