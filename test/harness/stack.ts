@@ -80,7 +80,7 @@ export async function startAgent({ folder, env, wrapper, config = '', hubUrl }: 
 
 function writeAgentConfig(folder: string, dataDir: string, mqtt: number, health: number, hubUrl = 'http://127.0.0.1:9', more = ''): string {
   const file = join(folder, 'agent.yaml')
-  writeFileSync(file, `data_dir: ${dataDir}\nhub: ${hubUrl}\nmqtt:\n  port: ${mqtt}\nhealth:\n  port: ${health}\n${more}`)
+  writeFileSync(file, `data_dir: ${dataDir}\nhub:\n  url: ${hubUrl}\nmqtt:\n  port: ${mqtt}\nhealth:\n  port: ${health}\n${more}`)
   return file
 }
 
