@@ -2,8 +2,9 @@
  * A consumer's effect, applied once: log/exactly-once.ts turns an `Effect` into a `LogConsumer`.
  *
  * In one transaction it moves the position row (WHERE owner = me AND next_offset = expected), records each batch identity in
- * `received`, leaves out records whose identity is there already, and calls `apply` with the rest. A transaction that fails on
- * data is bisected by savepoint until the poison record stands alone; that one goes to the dead letters.
+ * `received`, leaves out records whose identity is there already, and calls `apply` with the rest. When that fails on data, parts
+ * are tried in transactions that are rolled back, until the poison record stands alone; it goes to the dead letters, and the rest is
+ * applied once more, for good.
  */
 import type { Batch } from '@tributary/shared/batch/batch'
 import type { PoolClient } from 'pg'
