@@ -286,6 +286,7 @@ test('records that the consumer left out as repeats are left out again after a r
   await consume(database, effect, originals.slice(0, 45))
   await using next = detector(database, doubled)
   await consume(database, next, originals.slice(45))
+  expect(next.counters.readings).toBe(15 * 3 * readingsABatch)
   await next.close()
   expect(await anomalies(database)).toEqual(expected.anomalies)
   expect(await states(database)).toEqual(expected.states)
@@ -386,6 +387,25 @@ test('a log made anew is not mistaken for the one before', async () => {
   expect(kept).toEqual([{ readings: 20 * readingsABatch }])
 })
 
+test('a log made anew under a running detector does not mix with what is pending', async () => {
+  await using database = await testDatabase()
+  const old = new TestLog()
+  fill(old, await makeAgent(database), 10)
+  const anew = new TestLog()
+  for (let b = 10; b < 30; b++) anew.append(1, [column(0, b * readingsABatch, readingsABatch)])
+  let log = old
+  const running = detector(database, old, { log: { read: (...where) => log.read(...where) } })
+  await consume(database, running, old.records)
+  log = anew
+  await consume(database, running, anew.records.slice(0, 15))
+  await using next = detector(database, anew)
+  await consume(database, next, anew.records.slice(15))
+  expect(next.counters.missing).toBe(0)
+  await next.close()
+  const { rows } = await database.pool.query('select readings from detector_state order by series_id')
+  expect(rows.map(row => row.readings)).toEqual([30, 10, 10].map(batches => batches * readingsABatch))
+})
+
 test('a stored state that cannot be read starts that series anew and harms no other', async () => {
   await using database = await testDatabase()
   const log = new TestLog()
@@ -410,6 +430,7 @@ test('a partition that went quiet gets its snapshot by the clock', async () => {
   fill(log, await makeAgent(database), 3)
   let nowMs = 0
   await using effect = detector(database, log, { snapshotEveryMs: 20, nowMs: () => nowMs })
+  effect.start()
   await consume(database, effect, log.records)
   nowMs = 1000
   await expect

@@ -34,7 +34,7 @@ import {
   readStates,
   writeSnapshot,
 } from './detector-tables.ts'
-import { type DetectCounters, PartitionMemory } from './partition-memory.ts'
+import { type DetectCounters, PartitionMemory, zeroCounters } from './partition-memory.ts'
 
 export interface DetectOptions {
   readonly database: Database
@@ -53,10 +53,17 @@ export interface DetectOptions {
   readonly nowMs?: () => number
 }
 
+/** The detect consumer, started. */
+export function detectEffect(options: DetectOptions): DetectEffect {
+  const effect = new DetectEffect(options)
+  effect.start()
+  return effect
+}
+
 /** The consumer group `detect`. `close` after the log's `consume` has ended: it leaves a snapshot, so that the next start is quick. */
 export class DetectEffect implements Effect, AsyncDisposable {
   readonly group = 'detect'
-  readonly counters: DetectCounters = { readings: 0, late: 0, raised: 0, restarted: 0, missing: 0 }
+  readonly counters: DetectCounters = zeroCounters()
   readonly #options: DetectOptions
   readonly #detector: DetectorSpec
   readonly #snapshotEveryMs: number
@@ -64,7 +71,7 @@ export class DetectEffect implements Effect, AsyncDisposable {
   readonly #maxSeries: number
   readonly #nowMs: () => number
   readonly #partitions = new Map<number, PartitionMemory>()
-  readonly #timer: NodeJS.Timeout
+  #timer: NodeJS.Timeout | undefined
 
   constructor(options: DetectOptions) {
     this.#options = options
@@ -73,8 +80,11 @@ export class DetectEffect implements Effect, AsyncDisposable {
     this.#snapshotEveryReadings = options.snapshotEveryReadings ?? 100_000
     this.#maxSeries = options.maxSeries ?? 50_000
     this.#nowMs = options.nowMs ?? (() => performance.now())
-    // A partition that went quiet still gets its snapshot, before the log drops the records it would be rebuilt from.
-    this.#timer = setInterval(() => void this.#snapshotQuiet(), this.#snapshotEveryMs).unref()
+  }
+
+  /** A partition that went quiet gets its snapshot too, before the log drops the records it would be rebuilt from. */
+  start(): void {
+    this.#timer ??= setInterval(() => void this.#snapshotQuiet(), this.#snapshotEveryMs).unref()
   }
 
   async assigned(partition: number): Promise<void> {
@@ -169,7 +179,7 @@ export class DetectEffect implements Effect, AsyncDisposable {
 
   /** Memory as of the checkpoint: an empty one, fed the pending records. */
   async #rebuild(db: Pool | PoolClient, partition: number, checkpoint: Checkpoint | null): Promise<PartitionMemory> {
-    const memory = new PartitionMemory(this.#detector, alertRule, this.counters, this.#nowMs())
+    const memory = new PartitionMemory(this.#detector, alertRule, zeroCounters(), this.#nowMs())
     const pending = checkpoint === null ? [] : chunksOf(checkpoint.pending)
     const sameLog = pending.length === 0 || (await this.#isSameLog(partition, checkpoint))
     for (const offsets of pending) {
@@ -178,6 +188,8 @@ export class DetectEffect implements Effect, AsyncDisposable {
       this.#miss(memory, partition, offsets.length - found.length)
       if (found.length > 0) await this.#take(db, memory, found, new Map())
     }
+    this.counters.restarted += memory.counters.restarted
+    memory.counters = this.counters
     memory.lastOffset = checkpoint?.lastOffset ?? null
     this.#partitions.set(partition, memory)
     return memory

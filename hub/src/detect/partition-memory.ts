@@ -17,9 +17,9 @@ import type { AnomalyChange, Peak } from './anomaly-rows.ts'
 import type { StateRow } from './detector-tables.ts'
 import { feedOrder } from './feed-order.ts'
 
-/** Cumulative since the hub's start. */
+/** Cumulative since the hub's start; records that a rebuild takes in again are not counted again. */
 export interface DetectCounters {
-  /** Readings scored; a rebuild scores its records again. */
+  /** Readings scored. */
   readings: number
   /** Behind their series' frontier: left out. */
   late: number
@@ -31,6 +31,10 @@ export interface DetectCounters {
   missing: number
 }
 
+export function zeroCounters(): DetectCounters {
+  return { readings: 0, late: 0, raised: 0, restarted: 0, missing: 0 }
+}
+
 export class PartitionMemory {
   /** Newest record taken in; null before the first. */
   lastOffset: bigint | null = null
@@ -40,11 +44,11 @@ export class PartitionMemory {
   snapshotAtMs: number
   /** A snapshot in a transaction of its own, under way or done. */
   saving: Promise<void> | null = null
+  counters: DetectCounters
   /** Readings fed since the last snapshot. */
   fed = 0
   readonly #spec: DetectorSpec
   readonly #rule: AlertRule
-  readonly #counters: DetectCounters
   readonly #shard: slab.Shard
   /** Series id → slot, least recently fed first. */
   readonly #slots = new Map<number, number>()
@@ -55,7 +59,7 @@ export class PartitionMemory {
     this.snapshotAtMs = nowMs
     this.#spec = spec
     this.#rule = rule
-    this.#counters = counters
+    this.counters = counters
     this.#shard = slab.createShard(spec)
   }
 
@@ -77,7 +81,7 @@ export class PartitionMemory {
     const slot = slab.allocate(this.#shard)
     this.#slots.set(seriesId, slot)
     if (state === null) return
-    if (!this.#restore(slot, state)) this.#counters.restarted++
+    if (!this.#restore(slot, state)) this.counters.restarted++
     else if (this.#incomplete) slab.relearn(this.#shard, slot)
   }
 
@@ -103,7 +107,7 @@ export class PartitionMemory {
       const tsUs = column.tsUs[place]!
       if (tsUs < slab.frontierUs(this.#shard, slot)) {
         slab.countLate(this.#shard, slot)
-        this.#counters.late++
+        this.counters.late++
       } else this.#feedOne(seriesId, slot, tsUs, Number(column.values[place]), changes)
     }
     this.#dirty.add(seriesId)
@@ -114,7 +118,7 @@ export class PartitionMemory {
   #feedOne(seriesId: number, slot: number, tsUs: number, value: number, changes: Map<string, AnomalyChange>): void {
     const finding = feed(this.#shard, slot, tsUs, value)
     this.fed++
-    this.#counters.readings++
+    this.counters.readings++
     const transition = advanceAlert(this.#shard, slot, tsUs, finding, this.#rule)
     if (transition === null) return
     const opened = openedUs(this.#shard, slot)
@@ -128,7 +132,7 @@ export class PartitionMemory {
     }
     changes.set(key, change)
     if (transition === 'raised') {
-      this.#counters.raised++
+      this.counters.raised++
       change.peak = this.#peak(finding, value)
       change.closedUs = null
     } else change.closedUs = tsUs
