@@ -377,7 +377,7 @@ describe('a refused batch', () => {
     expect(uplink?.status().held).toEqual([
       { epoch: 5, seq: 1, readings: 1, code, detail: `HTTP ${status}: it is ${code}`, tries: 1 },
     ])
-    expect(uplink?.status()).toMatchObject({ state: 'sending', detail: expect.stringContaining(`refuses a batch`) })
+    expect(uplink?.status()).toMatchObject({ state: 'sending', detail: expect.stringContaining('refuses a batch') })
     expect(logged.filter(line => line.level === 'error')).toHaveLength(1)
     expect((await buffer.pending()).map(batch => batch.seq)).toEqual([1])
   })

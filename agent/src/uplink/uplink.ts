@@ -299,10 +299,7 @@ export class Uplink {
     const state = this.#state()
     return {
       state,
-      detail:
-        state === 'blocked'
-          ? 'the hub refuses too many batches'
-          : ((this.#bufferTrouble ?? this.#setback)?.detail ?? ''),
+      detail: this.#detail(),
       hub: this.#connection?.origin ?? this.#config.hub ?? this.#options.identity.hub,
       lastSuccessMs: this.#lastSuccessMs,
       lastError: this.#lastError,
