@@ -2,8 +2,9 @@
  * A source hears sensors and hands every message to `accept`; it acknowledges to the sensor only when `done` was called without
  * an error, and never in any other place. A source that fails restarts alone; no failure of one source reaches another.
  */
-import type { Message } from '../buffer/buffer.ts'
+
 import type { TributaryError } from '@tributary/shared/errors'
+import type { Message } from '../buffer/buffer.ts'
 
 export type Accept = (message: Message, done: (error: TributaryError | null) => void) => void
 
