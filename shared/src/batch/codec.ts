@@ -4,7 +4,7 @@
  * in a Batch or in one TributaryError: `malformed`, `too-large` or `unsupported-version`.
  *
  * MEMORY. Every count is checked before memory is taken for it; all are within `batchLimits`. One decode allocates at most
- *   4 × inflated bytes + 160 × readings + 1024 × series + 256 × ledger ranges + 65,536 bytes,
+ *   4 × inflated bytes + 160 × readings + 1024 × series + 256 × ledger ranges + 131,072 bytes,
  * of which the batch keeps 16 bytes a reading of numbers. Numeric columns are views of one buffer: mind their `byteOffset`.
  *
  * NOTATION. Integers of several bytes are little-endian.
