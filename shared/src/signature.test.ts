@@ -211,7 +211,14 @@ describe('a request is refused', () => {
     const request = signed()
     const headers: FieldMap = { ...request.headers, [fields.lane]: ['live', 'backlog'] }
     expect(() => verifyRequest({ ...request, headers })).toThrow(unauthenticated)
-    expect(() => verifyRequest({ ...request, headers: { ...request.headers, signature: [] } })).toThrow(unauthenticated)
+    for (const signature of [[], [request.headers.signature ?? '', 'x=1']]) {
+      expect(() => verifyRequest({ ...request, headers: { ...request.headers, signature } })).toThrow(
+        'signature headers',
+      )
+    }
+    expect(
+      verifyRequest({ ...request, headers: { ...request.headers, signature: [request.headers.signature ?? ''] } }),
+    ).toBe('batch')
   })
 })
 
@@ -280,6 +287,37 @@ describe('a signed answer', () => {
     }
     expect(() => verifyResponse(answer)).toThrow(unauthenticated)
     expect(() => verifyResponse({ ...answer, headers: {} })).toThrow(unauthenticated)
+  })
+
+  test('signed by the hub, but over less than the binding to the request, is refused', () => {
+    const request = signed()
+    const digest = contentDigest(answerBody)
+    const parameters = `;created=${nowS};keyid="hub";alg="ed25519";tag="tributary"`
+    for (const components of [
+      '"@status" "content-digest"',
+      '"@status" "signature";req;key="sig1"',
+      '"content-digest" "signature";req;key="sig1"',
+      '',
+    ]) {
+      const input = `sig1=(${components})${parameters}`
+      const list = parseDictionary(input).get('sig1')
+      if (!list || !isInnerList(list)) throw new Error(input)
+      const message = {
+        status: 401,
+        headers: { 'content-digest': digest },
+        request: { method: '', target: '', headers: request.headers },
+      }
+      const bytes = sign(null, Buffer.from(signatureBase(list, message)), hub.privateKey).toString('base64')
+      const headers = { 'content-digest': digest, 'signature-input': input, signature: `sig1=:${bytes}:` }
+      const answer = {
+        status: 401,
+        headers,
+        body: answerBody,
+        requestHeaders: request.headers,
+        publicKey: hub.publicKey,
+      }
+      expect(() => verifyResponse(answer)).toThrow('does not cover')
+    }
   })
 
   test('is bound to the signature by the name that the request gave it', () => {

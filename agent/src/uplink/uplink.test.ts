@@ -113,7 +113,16 @@ describe('draining', () => {
     expect(hub.received.map(batch => batch.floor)).toEqual(['1', '2'])
   })
 
-  test('a long drain uses the credits of the hub, a short one goes in order', async () => {
+  test('a short drain goes in order, whatever the credits', async () => {
+    hub.credits = 4
+    buffer.arrive(20)
+    run({ maxReadings: 1 })
+    await until(() => buffer.acknowledged.length === 20)
+    expect(hub.mostInFlight).toBe(1)
+    expect(seqs()).toEqual(Array.from({ length: 20 }, (_, i) => i + 1))
+  })
+
+  test('a long drain uses the credits of the hub, as many as this agent allows', async () => {
     hub.credits = 4
     hub.otherwise = (...args) => void setTimeout(() => stores(...args), 20)
     buffer.arrive(40)
