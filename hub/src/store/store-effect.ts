@@ -1,0 +1,230 @@
+/**
+ * The store consumer: accepted readings become segments, rejected ones dead letters, touched minutes are marked for the rollups,
+ * and the agent's row learns what its newest batch said. All in the transaction that moves the consumer's position.
+ */
+import type { Batch } from '@tributary/shared/batch/batch'
+import { qualityNames, type Value } from '@tributary/shared/reading'
+import type { PoolClient } from 'pg'
+import type { Database } from '../database/database.ts'
+import { resolveSeriesIds, type SeriesKey } from '../database/series-ids.ts'
+import { writeDeadLetter } from '../log/dead-letters.ts'
+import type { Effect, JudgedBatch } from '../log/effect.ts'
+import type { DiskGuard } from './disk-guard.ts'
+import { copySegments, type PlacedSegment } from './segment-copy.ts'
+import { SegmentTables } from './segment-tables.ts'
+import { buildSegments, type Segment } from './segments.ts'
+
+export interface StoreOptions {
+  readonly database: Database
+  readonly diskGuard?: DiskGuard
+  /** Series whose ids are remembered, about 200 bytes each. Default 200,000. */
+  readonly maxSeries?: number
+  readonly now?: () => number
+}
+
+/** Readings of one series over all batches of a transaction, in order of arrival. */
+interface Gathered {
+  readonly key: SeriesKey
+  readonly tsUs: number[]
+  readonly values: Value[]
+  quality: number[] | null
+  allNumbers: boolean
+}
+
+const minuteUs = 60_000_000
+/** Rejected readings that a dead letter shows. */
+const shownReadings = 10
+
+export class StoreEffect implements Effect {
+  readonly group = 'store'
+  readonly tables: SegmentTables
+  private readonly diskGuard: DiskGuard | undefined
+  private readonly maxSeries: number
+  /** Ids of committed transactions only. */
+  private readonly seriesIds = new Map<string, number>()
+  private readonly unsettled = new Map<number, Map<string, number>>()
+
+  constructor({ database, diskGuard, maxSeries = 200_000, now }: StoreOptions) {
+    this.tables = new SegmentTables(database, now)
+    this.diskGuard = diskGuard
+    this.maxSeries = maxSeries
+  }
+
+  async assigned(): Promise<void> {
+    await this.tables.makeAhead()
+  }
+
+  async apply(tx: PoolClient, batches: readonly JudgedBatch[]): Promise<void> {
+    await this.diskGuard?.check()
+    const gathered = gather(batches)
+    const ids = await this.resolve(tx, batches[0]?.partition ?? 0, gathered)
+    const segments = gathered.flatMap((series, index) => {
+      const seriesId = ids[index] as number
+      return buildSegments(readingsOf(series)).map((segment): PlacedSegment => ({ seriesId, segment }))
+    })
+    await this.tables.ensure(segments.map(({ segment }) => segment.t0Us / 1000))
+    await copySegments(tx, segments)
+    await markDirty(tx, segments)
+    for (const judged of batches) if (judged.envelope.rejected.size > 0) await writeRejected(tx, judged)
+    await updateAgents(tx, batches)
+  }
+
+  committed(batches: readonly JudgedBatch[]): void {
+    const partition = batches[0]?.partition
+    if (partition === undefined) return
+    for (const [key, id] of this.unsettled.get(partition) ?? []) {
+      const oldest = this.seriesIds.size >= this.maxSeries ? this.seriesIds.keys().next().value : undefined
+      if (oldest !== undefined) this.seriesIds.delete(oldest)
+      this.seriesIds.set(key, id)
+    }
+    this.unsettled.delete(partition)
+  }
+
+  async rolledBack(partition: number): Promise<void> {
+    this.unsettled.delete(partition)
+  }
+
+  private async resolve(tx: PoolClient, partition: number, gathered: readonly Gathered[]): Promise<number[]> {
+    const unknown = gathered.filter(({ key }) => !this.seriesIds.has(nameOf(key)))
+    const resolved = await resolveSeriesIds(
+      tx,
+      unknown.map(({ key }) => key),
+    )
+    const fresh = new Map(unknown.map(({ key }, index) => [nameOf(key), resolved[index] as number]))
+    this.unsettled.set(partition, fresh)
+    return gathered.map(({ key }) => this.seriesIds.get(nameOf(key)) ?? (fresh.get(nameOf(key)) as number))
+  }
+}
+
+function nameOf({ agentNo, device, metric }: SeriesKey): string {
+  return `${agentNo}\0${device}\0${metric}`
+}
+
+/** By series, without what the verdict rejected. */
+function gather(batches: readonly JudgedBatch[]): Gathered[] {
+  const all = new Map<string, Gathered>()
+  for (const { envelope, batch } of batches) {
+    let index = 0
+    for (const { series, tsUs, values, quality } of batch.columns) {
+      const key = { agentNo: envelope.agentNo, ...series }
+      let into = all.get(nameOf(key))
+      for (let place = 0; place < tsUs.length; place++, index++) {
+        if (envelope.rejected.size > 0 && envelope.rejected.has(index)) continue
+        if (into === undefined) {
+          into = { key, tsUs: [], values: [], quality: null, allNumbers: true }
+          all.set(nameOf(key), into)
+        }
+        add(into, tsUs[place] as number, values[place] as Value, quality?.[place] ?? 0)
+      }
+    }
+  }
+  return [...all.values()]
+}
+
+function add(into: Gathered, tsUs: number, value: Value, quality: number): void {
+  if (quality !== 0) into.quality ??= new Array<number>(into.tsUs.length).fill(0)
+  into.quality?.push(quality)
+  into.tsUs.push(tsUs)
+  into.values.push(value)
+  into.allNumbers &&= typeof value === 'number'
+}
+
+function readingsOf({ tsUs, values, quality, allNumbers }: Gathered) {
+  return { tsUs, values: allNumbers ? Float64Array.from(values as number[]) : values, quality }
+}
+
+/** The minutes that these segments touch. */
+async function markDirty(tx: PoolClient, segments: readonly PlacedSegment[]): Promise<void> {
+  const series: number[] = []
+  const minutes: number[] = []
+  for (const { seriesId, segment } of segments) {
+    let last = -1
+    for (let index = 0; index < segment.n; index++) {
+      const minute = Math.floor(timeOf(segment, index) / minuteUs)
+      if (minute === last) continue
+      series.push(seriesId)
+      minutes.push(minute)
+      last = minute
+    }
+  }
+  if (series.length === 0) return
+  await tx.query({
+    name: 'mark-dirty',
+    text: `insert into rollup_dirty (series_id, bucket)
+           select series_id, 'epoch'::timestamptz + minute * interval '1 minute'
+           from unnest($1::int[], $2::int[]) as touched (series_id, minute)`,
+    values: [series, minutes],
+  })
+}
+
+/** Of reading `index`, microseconds. */
+export function timeOf(segment: Pick<Segment, 't0Us' | 'tickUs' | 'dt'>, index: number): number {
+  return segment.t0Us + (segment.dt === null ? index : (segment.dt[index] as number)) * segment.tickUs
+}
+
+/** One letter a batch and reason. */
+async function writeRejected(tx: PoolClient, { envelope, batch }: JudgedBatch): Promise<void> {
+  for (const [reason, indexes] of Map.groupBy(envelope.rejected.keys(), index => envelope.rejected.get(index))) {
+    await writeDeadLetter(tx, {
+      agentNo: envelope.agentNo,
+      stage: 'ingest',
+      reason: reason ?? '',
+      epoch: batch.header.epoch,
+      seq: batch.header.seq,
+      readings: indexes.length,
+      detail: {
+        ruleVersion: envelope.ruleVersion,
+        readings: indexes.slice(0, shownReadings).map(index => describe(batch, index)),
+      },
+      bytes: null,
+    })
+  }
+}
+
+function describe(batch: Batch, index: number): unknown {
+  let first = 0
+  for (const { series, tsUs, values, quality } of batch.columns) {
+    const place = index - first
+    first += tsUs.length
+    if (place >= tsUs.length) continue
+    const value = values[place]
+    // JSON has no NaN and no infinity
+    const shown = typeof value === 'number' && !Number.isFinite(value) ? String(value) : value
+    const text = typeof shown === 'string' ? shown.slice(0, 200) : shown
+    return { index, ...series, tsUs: tsUs[place], value: text, quality: qualityNames[quality?.[place] ?? 0] }
+  }
+  return { index }
+}
+
+/** What the newest header of each agent says. A backlog batch says what was true when it was sealed: it never turns counters back. */
+async function updateAgents(tx: PoolClient, batches: readonly JudgedBatch[]): Promise<void> {
+  const newest = new Map<number, JudgedBatch>()
+  for (const judged of batches) {
+    const before = newest.get(judged.envelope.agentNo)
+    const isNewer =
+      before === undefined || judged.batch.header.counters.accepted >= before.batch.header.counters.accepted
+    if (isNewer) newest.set(judged.envelope.agentNo, judged)
+  }
+  const chosen = [...newest.values()].sort((a, b) => a.envelope.agentNo - b.envelope.agentNo)
+  await tx.query({
+    name: 'update-agents',
+    text: `update agent a
+           set last_seen_at = greatest(a.last_seen_at, 'epoch'::timestamptz + h.seen_ms * interval '1 ms'),
+               counters = case when ${headerIsNewer} then h.counters else a.counters end,
+               boot_id = case when ${headerIsNewer} then h.boot_id else a.boot_id end,
+               epoch = case when ${headerIsNewer} then h.epoch else a.epoch end
+           from unnest($1::int[], $2::int8[], $3::jsonb[], $4::text[], $5::int8[], $6::bool[])
+                  as h (agent_no, seen_ms, counters, boot_id, epoch, live)
+           where a.agent_no = h.agent_no`,
+    values: [
+      chosen.map(({ envelope }) => envelope.agentNo),
+      chosen.map(({ envelope }) => envelope.receivedAtMs),
+      chosen.map(({ batch }) => JSON.stringify(batch.header.counters)),
+      chosen.map(({ batch }) => batch.header.bootId),
+      chosen.map(({ batch }) => batch.header.epoch),
+      chosen.map(({ envelope }) => envelope.lane === 'live'),
+    ],
+  })
+}
+
+const headerIsNewer = `(h.live or a.counters is null or (h.counters ->> 'accepted')::int8 >= (a.counters ->> 'accepted')::int8)`
