@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
 import { Linger } from './linger.ts'
-import { SettledFloors } from './settled-floors.ts'
 import { Wakeup } from './wakeup.ts'
 
 test('a few readings wait from the moment the oldest of them came', () => {
@@ -41,16 +40,6 @@ test('readings that were sealed elsewhere no longer wait', () => {
   linger.arrived(5, 0)
   linger.observe(0, 10)
   expect(linger.dueInMs(10)).toBeNull()
-})
-
-test('a floor that falls is believed unless its request was overtaken', () => {
-  const floors = new SettledFloors()
-  expect(floors.credible(1, 10, 0, 100)).toBe(true)
-  expect(floors.credible(1, 7, 50, 120)).toBe(false)
-  expect(floors.credible(2, 7, 50, 120)).toBe(true)
-  expect(floors.credible(1, 10, 50, 130)).toBe(true)
-  expect(floors.credible(1, 7, 131, 140)).toBe(true)
-  expect(floors.credible(1, 8, 131, 150)).toBe(true)
 })
 
 test('a poke ends a wait, the running one or the next, and only one', async () => {

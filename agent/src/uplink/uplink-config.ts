@@ -25,6 +25,8 @@ export interface UplinkConfig {
   readonly heldBackoff: Backoff
   /** So many refused batches are set aside; with more, nothing new is sent until one passes. 1 … 1000, default 16. */
   readonly maxHeld: number
+  /** What the hub lost is sent again once its stored floor stayed low for so long, ms; a replica may be 1 s behind. Default 5000. */
+  readonly settledFallMs: number
   /** Default 5000 ms. */
   readonly connectTimeoutMs: number
   /** For the answer's headers, and between parts of its body, ms; sending adds 1 ms a byte. Default 30,000. */
@@ -47,6 +49,7 @@ export function uplinkConfig(given: Partial<UplinkConfig> = {}): UplinkConfig {
     refusedRetryMs: 60_000,
     heldBackoff: { baseMs: 60_000, capMs: hourMs },
     maxHeld: 16,
+    settledFallMs: 5000,
     connectTimeoutMs: 5000,
     answerTimeoutMs: 30_000,
     ...given,
@@ -61,6 +64,7 @@ export function uplinkConfig(given: Partial<UplinkConfig> = {}): UplinkConfig {
   within('heldBackoff.baseMs', config.heldBackoff.baseMs, 1, 24 * hourMs)
   within('heldBackoff.capMs', config.heldBackoff.capMs, config.heldBackoff.baseMs, 24 * hourMs)
   within('maxHeld', config.maxHeld, 1, 1000)
+  within('settledFallMs', config.settledFallMs, 0, hourMs)
   within('connectTimeoutMs', config.connectTimeoutMs, 1, 10 * 60_000)
   within('answerTimeoutMs', config.answerTimeoutMs, 1, hourMs)
   return config

@@ -56,7 +56,7 @@ export class Uplink {
   readonly #outbox: Outbox
   readonly #pace: Pace
   readonly #linger: Linger
-  readonly #floors = new SettledFloors()
+  readonly #floors: SettledFloors
   readonly #wakeup = new Wakeup()
   readonly #stop = new AbortController()
   readonly #underWay = new Set<Promise<void>>()
@@ -84,6 +84,7 @@ export class Uplink {
     this.#clock = options.clock ?? new HubClock()
     this.#outbox = new Outbox(config.heldBackoff, random)
     this.#pace = new Pace(config.backoff, config.refusedRetryMs, random)
+    this.#floors = new SettledFloors(config.settledFallMs)
     this.#linger = new Linger(config.maxReadings, config.lingerMs)
   }
 
@@ -210,7 +211,7 @@ export class Uplink {
     this.#outbox.done(outgoing)
     this.#hubAnswers(sentAtMs)
     this.#countStored(outgoing.batch, answer, receivedAtMs - sentAtMs)
-    if (this.#floors.credible(epoch, answer.settled, sentAtMs, receivedAtMs)) await this.#settle(epoch, answer.settled)
+    if (this.#floors.heard(epoch, answer.settled, sentAtMs, receivedAtMs)) await this.#settle(epoch, answer.settled)
   }
 
   async #settle(epoch: number, settled: number): Promise<void> {
