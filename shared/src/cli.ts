@@ -75,7 +75,7 @@ export async function runProgram(program: Program, argv: readonly string[], io: 
 }
 
 /** The command line itself is wrong: exit code 2. */
-class UsageError extends TributaryError {}
+export class UsageError extends TributaryError {}
 
 async function dispatch(program: Program, argv: readonly string[], io: Io): Promise<number> {
   const [first] = argv
