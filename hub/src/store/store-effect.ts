@@ -3,8 +3,9 @@
  * and the agent's row learns what its newest batch said. All in the transaction that moves the consumer's position.
  */
 import type { Batch } from '@tributary/shared/batch/batch'
+import { TributaryError } from '@tributary/shared/errors'
 import { qualityNames, type Value } from '@tributary/shared/reading'
-import type { PoolClient } from 'pg'
+import pg, { type PoolClient } from 'pg'
 import type { Database } from '../database/database.ts'
 import { resolveSeriesIds, type SeriesKey } from '../database/series-ids.ts'
 import { writeDeadLetter } from '../log/dead-letters.ts'
@@ -31,6 +32,8 @@ interface Gathered {
   allNumbers: boolean
 }
 
+/** SQLSTATE check_violation: no partition for the row. */
+const noTable = '23514'
 const minuteUs = 60_000_000
 /** Rejected readings that a dead letter shows. */
 const shownReadings = 10
@@ -63,10 +66,21 @@ export class StoreEffect implements Effect {
       return buildSegments(readingsOf(series)).map((segment): PlacedSegment => ({ seriesId, segment }))
     })
     await this.tables.ensure(segments.map(({ segment }) => segment.t0Us / 1000))
-    await copySegments(tx, segments)
+    await this.copy(tx, segments)
     await markDirty(tx, segments)
     for (const judged of batches) if (judged.envelope.rejected.size > 0) await writeRejected(tx, judged)
     await updateAgents(tx, batches)
+  }
+
+  /** A table that retention dropped since it was looked up is made again by the next try. */
+  private async copy(tx: PoolClient, segments: readonly PlacedSegment[]): Promise<void> {
+    try {
+      await copySegments(tx, segments)
+    } catch (cause) {
+      if (!(cause instanceof pg.DatabaseError) || cause.code !== noTable) throw cause
+      this.tables.forget()
+      throw new TributaryError('unavailable', 'a table of segments was dropped meanwhile', { cause })
+    }
   }
 
   committed(batches: readonly JudgedBatch[]): void {

@@ -1,0 +1,97 @@
+/**
+ * Ends of life: readings and rollups that are older than their metric's retention go.
+ *
+ * A table whose whole span is past the longest retention is dropped, at no cost. Metrics that are kept shorter have their segments
+ * deleted, some thousand at a time. Ages are counted from the time of the reading; a segment goes when its last reading may.
+ */
+import type { Database } from '../database/database.ts'
+import { isRetryableDatabaseError } from '../database/database-error.ts'
+import { dropPartition, listPartitions } from '../database/partitions.ts'
+
+export interface RetentionRule {
+  /** Name of a metric; `*` stands for any characters. The first rule that fits holds. */
+  readonly metric: string
+  readonly days: number
+}
+
+export interface RetentionOptions {
+  /** Default none. */
+  readonly rules?: readonly RetentionRule[]
+  /** Where no rule fits. Default 365. */
+  readonly days?: number
+  /** Of the one-minute rollups, whatever the metric. Default 1825. */
+  readonly rollupDays?: number
+  readonly now?: () => number
+}
+
+const dayMs = 86_400_000
+const rowsAtOnce = 5000
+
+export interface RetentionResult {
+  readonly tables: readonly string[]
+  readonly segments: number
+  readonly rollups: number
+}
+
+/** One pass; run it every hour or so. Tables held by long readers are left for the next pass. */
+export async function applyRetention(database: Database, options: RetentionOptions = {}): Promise<RetentionResult> {
+  const { rules = [], days = 365, rollupDays = 1825, now = Date.now } = options
+  const longest = Math.max(days, ...rules.map(rule => rule.days))
+  const before = (age: number) => new Date(now() - age * dayMs)
+  const tables: string[] = []
+  for (const { name, to } of await listPartitions(database, 'segment')) {
+    if (to.getTime() > before(longest).getTime()) continue
+    try {
+      await dropPartition(database, name)
+      tables.push(name)
+    } catch (error) {
+      if (!isRetryableDatabaseError(error)) throw error
+    }
+  }
+  let segments = 0
+  const patterns = rules.map(({ metric }) => likePattern(metric))
+  for (const [index, rule] of [...rules, { metric: '*', days }].entries()) {
+    if (rule.days >= longest) continue
+    segments += await deleteSegments(database, patterns[index] ?? '%', patterns.slice(0, index), before(rule.days))
+  }
+  return { tables, segments, rollups: await deleteRollups(database, before(rollupDays)) }
+}
+
+/** Of metrics that fit `pattern` and none of `earlier`. */
+async function deleteSegments(
+  database: Database,
+  pattern: string,
+  earlier: readonly string[],
+  before: Date,
+): Promise<number> {
+  const { rows } = await database.pool.query<{ series_id: number }>(
+    'select series_id from series where metric like $1 and not metric like any($2::text[]) order by series_id',
+    [pattern, earlier],
+  )
+  let deleted = 0
+  for (const { series_id } of rows) {
+    const { rowCount } = await database.pool.query({
+      name: 'delete-segments',
+      text: `delete from segment where series_id = $1 and t0 < $2 and t1 < $2`,
+      values: [series_id, before],
+    })
+    deleted += rowCount ?? 0
+  }
+  return deleted
+}
+
+async function deleteRollups(database: Database, before: Date): Promise<number> {
+  for (let deleted = 0; ; ) {
+    const { rowCount } = await database.pool.query(
+      `delete from rollup_1m where (series_id, bucket) in (select series_id, bucket from rollup_1m where bucket < $1 limit ${rowsAtOnce})`,
+      [before],
+    )
+    deleted += rowCount ?? 0
+    if ((rowCount ?? 0) < rowsAtOnce) return deleted
+  }
+}
+
+/** `*` → `%`; LIKE's own signs stand for themselves. */
+function likePattern(metric: string): string {
+  return metric.replace(/[\\%_]/g, '\\$&').replaceAll('*', '%')
+}
