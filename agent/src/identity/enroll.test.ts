@@ -116,6 +116,17 @@ describe('enrolling', () => {
     expect(new Set(asked.map(request => JSON.stringify(request))).size).toBe(1)
   })
 
+  test('after a lost answer and with another token takes a new key: the hub knows the first one by the first token', async () => {
+    answers.push(request => void request.socket.destroy())
+    await expect(run({ tries: 1 })).rejects.toMatchObject({ code: 'unavailable' })
+    answers.push(says(409, 'conflict'))
+    const { identity } = await run({ token: 'tet_another_token' })
+    expect(asked.map(request => request.token)).toEqual([token, 'tet_another_token', 'tet_another_token'])
+    expect(asked[1]?.publicKey).toBe(asked[0]?.publicKey)
+    expect(asked[2]?.publicKey).toBe(publicKeyText(identity.privateKey))
+    expect(asked[2]?.publicKey).not.toBe(asked[1]?.publicKey)
+  })
+
   test('tries again while the hub is not available, and not otherwise', async () => {
     answers.push(says(503, 'unavailable'), says(429, 'rate-limited'))
     expect((await run()).identity.agentId).toBe('ag-3')
@@ -126,6 +137,7 @@ describe('enrolling', () => {
     [410, 'token-expired', 'token create'],
     [409, 'token-used', 'token create'],
     [403, 'token-revoked', 'token create'],
+    [409, 'conflict', undefined],
     [404, 'not-found', 'address'],
     [400, 'malformed', undefined],
   ])('refused with %i %s says so once, with what to do, and without the token', async (status, code, hint) => {

@@ -14,7 +14,7 @@ import { generateKeyPair, type KeyPair, publicKeyFromText, publicKeyText } from 
 import { type HubAnswer, HubConnection } from './hub-connection.ts'
 import { parseHubUrl } from './hub-url.ts'
 import { type Identity, identityOf } from './identity.ts'
-import { readIdentityFile, type StoredIdentity, writeIdentityFile } from './identity-file.ts'
+import { type Enrolment, readIdentityFile, type StoredIdentity, writeIdentityFile } from './identity-file.ts'
 import { parseProblem } from './problem.ts'
 
 export interface EnrollOptions {
@@ -57,8 +57,9 @@ export async function enroll(options: EnrollOptions): Promise<Enrolled> {
       hint: 'a token begins with tet_; make one with: tributary-hub token create',
     })
   }
-  const { stored, key } = await keyToEnroll(options)
-  const answer = await askHub(url, key, options)
+  const stored = await readIdentityFile(options.dataDir)
+  if (stored?.enrolment && !options.replace) throw alreadyEnrolled(stored.enrolment)
+  const { key, answer } = await askWithKey(url, stored, options)
   const identity: StoredIdentity = {
     key,
     enrolment: {
@@ -71,26 +72,38 @@ export async function enroll(options: EnrollOptions): Promise<Enrolled> {
     nextKey: null,
   }
   await writeIdentityFile(options.dataDir, identity)
-  return { identity: identityOf(identity), previousAgentId: stored.enrolment?.agentId ?? null }
+  return { identity: identityOf(identity), previousAgentId: stored?.enrolment?.agentId ?? null }
 }
 
-/** The key to enrol, stored: the one of an enrolment that did not finish, or a new one. */
-async function keyToEnroll(options: EnrollOptions): Promise<{ stored: StoredIdentity; key: KeyPair }> {
-  let stored = await readIdentityFile(options.dataDir)
-  if (!stored) {
-    stored = { key: generateKeyPair(), enrolment: null, nextKey: null }
-    await writeIdentityFile(options.dataDir, stored)
+/**
+ * With the key of an enrolment that did not finish, else with a new one. The hub may know the former by another token, if that
+ * enrolment's answer was lost; this token then needs a key of its own.
+ */
+async function askWithKey(
+  url: URL,
+  stored: StoredIdentity | null,
+  options: EnrollOptions,
+): Promise<{ key: KeyPair; answer: EnrollAnswer }> {
+  const unfinished = stored?.enrolment ? stored.nextKey : stored?.key
+  if (unfinished) {
+    try {
+      return { key: unfinished, answer: await askHub(url, unfinished, options) }
+    } catch (error) {
+      if (!isTributaryError(error, 'conflict')) throw error
+    }
   }
-  if (!stored.enrolment) return { stored, key: stored.key }
-  if (!options.replace) {
-    const { agentId, hub } = stored.enrolment
-    throw new TributaryError('conflict', `this agent is enrolled as ${agentId} at ${hub}`, {
-      hint: 'to give it a new key, enrol again with --replace and a token for that agent',
-    })
-  }
-  const key = stored.nextKey ?? generateKeyPair()
-  if (!stored.nextKey) await writeIdentityFile(options.dataDir, { ...stored, nextKey: key })
-  return { stored, key }
+  const key = generateKeyPair()
+  await writeIdentityFile(
+    options.dataDir,
+    stored?.enrolment ? { ...stored, nextKey: key } : { key, enrolment: null, nextKey: null },
+  )
+  return { key, answer: await askHub(url, key, options) }
+}
+
+function alreadyEnrolled({ agentId, hub }: Enrolment): TributaryError {
+  return new TributaryError('conflict', `this agent is enrolled as ${agentId} at ${hub}`, {
+    hint: 'to give it a new key, enrol again with --replace and a token for that agent',
+  })
 }
 
 async function askHub(url: URL, key: KeyPair, options: EnrollOptions): Promise<EnrollAnswer> {
