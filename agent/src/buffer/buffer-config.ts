@@ -39,9 +39,12 @@ export interface BufferConfig {
   readonly failAfterMs: number
   /** Dead letters kept; the oldest go first. Default 1000. */
   readonly maxDeadLetters: number
-  /** Payload bytes of dead letters kept. Default 1 MiB. */
+  /** Payload bytes of dead letters kept; at most, and by default, a quarter of `fileBytes`, by default no more than 1 MiB. */
   readonly maxDeadLetterBytes: number
-  /** Receipts kept, shared evenly between their scopes; of one scope the oldest are forgotten first. Default 100,000. */
+  /**
+   * Receipts kept, shared evenly between their scopes; of one scope the oldest are forgotten first. At most one for every 64 bytes
+   * of `fileBytes`, since they move along into every new file; default that, but no more than 100,000.
+   */
   readonly maxReceipts: number
   /** Kept free for the eviction of a full disk, bytes; 0 for none. Default 4 MiB. */
   readonly ballastBytes: number
@@ -55,12 +58,13 @@ const MiB = 1024 * 1024
 export function bufferConfig(given: Partial<BufferConfig> & { readonly folder: string }): BufferConfig {
   const storage = given.storage ?? 'ssd'
   const maxBytes = given.maxBytes ?? 1024 * MiB
+  const fileBytes = given.fileBytes ?? Math.min(16 * MiB, Math.floor(maxBytes / 8))
   const config: BufferConfig = {
     storage,
     windowMs: windowMsOf[storage],
     maxGroupReadings: 1000,
     maxBytes,
-    fileBytes: Math.min(16 * MiB, Math.floor(maxBytes / 8)),
+    fileBytes,
     maxAgeMs: 365 * 24 * 3600_000,
     minFreeBytes: 64 * MiB,
     copyMaxAgeMs: 24 * 3600_000,
@@ -68,8 +72,8 @@ export function bufferConfig(given: Partial<BufferConfig> & { readonly folder: s
     maxHeldBytes: 16 * MiB,
     failAfterMs: 2000,
     maxDeadLetters: 1000,
-    maxDeadLetterBytes: MiB,
-    maxReceipts: 100_000,
+    maxDeadLetterBytes: Math.min(MiB, Math.floor(fileBytes / 4)),
+    maxReceipts: Math.min(100_000, Math.floor(fileBytes / 64)),
     ballastBytes: 4 * MiB,
     worker: true,
     ...given,
@@ -85,8 +89,8 @@ export function bufferConfig(given: Partial<BufferConfig> & { readonly folder: s
   within('maxHeldBytes', config.maxHeldBytes, 1024, 2 ** 32)
   within('failAfterMs', config.failAfterMs, 0, 3600_000)
   within('maxDeadLetters', config.maxDeadLetters, 0, 1_000_000)
-  within('maxDeadLetterBytes', config.maxDeadLetterBytes, 0, config.fileBytes * 4)
-  within('maxReceipts', config.maxReceipts, 0, 1_000_000)
+  within('maxDeadLetterBytes', config.maxDeadLetterBytes, 0, Math.floor(config.fileBytes / 4))
+  within('maxReceipts', config.maxReceipts, 0, Math.floor(config.fileBytes / 64))
   within('ballastBytes', config.ballastBytes, 0, 2 ** 32)
   return config
 }

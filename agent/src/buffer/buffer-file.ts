@@ -44,7 +44,7 @@ const schema = `
     next_offset INTEGER NOT NULL, readings INTEGER NOT NULL, newest_us INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL);
   CREATE TABLE dead_letter(id INTEGER PRIMARY KEY, source TEXT NOT NULL, origin TEXT NOT NULL, reason TEXT NOT NULL,
     received_us INTEGER NOT NULL, crc INTEGER NOT NULL, payload BLOB NOT NULL);
-  CREATE TABLE state(key TEXT PRIMARY KEY, crc INTEGER NOT NULL, value TEXT NOT NULL);`
+  CREATE TABLE state(key TEXT PRIMARY KEY, version INTEGER NOT NULL, crc INTEGER NOT NULL, value TEXT NOT NULL);`
 
 const queries = {
   begin: 'BEGIN IMMEDIATE',
@@ -53,6 +53,7 @@ const queries = {
   putRow: 'INSERT INTO row(n, readings, crc, receipts, data) VALUES (?, ?, ?, ?, ?)',
   rowsFrom: 'SELECT n, readings, crc, receipts, data FROM row WHERE n >= ? ORDER BY n LIMIT 1',
   allRows: 'SELECT n, readings, crc, receipts, data FROM row ORDER BY n',
+  lastRow: 'SELECT max(n) AS n FROM row',
   readingsFrom: 'SELECT total(readings) AS readings FROM row WHERE n >= ?',
   putBatch: `INSERT INTO batch(epoch, seq, next_row, next_offset, readings, newest_us, crc, body)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -66,8 +67,8 @@ const queries = {
     'INSERT INTO dead_letter(id, source, origin, reason, received_us, crc, payload) VALUES (?, ?, ?, ?, ?, ?, ?)',
   letters: `SELECT id, source, origin, reason, received_us AS receivedAtUs, crc, payload FROM dead_letter ORDER BY id`,
   dropLetter: 'DELETE FROM dead_letter WHERE id = ?',
-  putState:
-    'INSERT INTO state(key, crc, value) VALUES (?, ?, ?) ON CONFLICT(key) DO UPDATE SET crc = excluded.crc, value = excluded.value',
+  putState: `INSERT INTO state(key, version, crc, value) VALUES (?, 1, ?, ?)
+    ON CONFLICT(key) DO UPDATE SET version = version + 1, crc = excluded.crc, value = excluded.value`,
   state: 'SELECT crc, value FROM state WHERE key = ?',
   pages: 'PRAGMA page_count',
 } as const
@@ -160,6 +161,11 @@ export class BufferFile {
     }
   }
 
+  /** The highest row number; 0 in an empty file. */
+  lastRow(): number {
+    return (this.prepare('lastRow').get() as { n: number | null }).n ?? 0
+  }
+
   /** Readings in the rows from `n` on. */
   readingsFrom(n: number): number {
     return (this.prepare('readingsFrom').get(n) as { readings: number }).readings
@@ -215,9 +221,12 @@ export class BufferFile {
 
   /** Put the log into the file and leave a plain one behind, that reads without side files. */
   retire(): void {
-    this.database.pragma('wal_checkpoint(TRUNCATE)')
-    this.database.pragma('journal_mode = DELETE')
-    this.database.close()
+    try {
+      this.database.pragma('wal_checkpoint(TRUNCATE)')
+      this.database.pragma('journal_mode = DELETE')
+    } finally {
+      this.database.close()
+    }
   }
 
   close(): void {
@@ -291,7 +300,7 @@ export function isDamage(error: unknown): boolean {
 /** What the disk refused, as an error for the caller. */
 export function storageError(cause: unknown): TributaryError {
   if (cause instanceof TributaryError) return cause
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  const code = cause instanceof Error && 'code' in cause && !(cause instanceof TypeError) ? String(cause.code) : ''
   if (code === 'SQLITE_FULL' || code === 'ENOSPC' || code === 'EDQUOT') {
     return new TributaryError('storage-full', 'the disk of the buffer is full; nothing of the message was kept', {
       cause,

@@ -58,6 +58,11 @@ export class Ledger {
     }
   }
 
+  /** Is every seq of the range in the ledger already? */
+  covers(epoch: number, fromSeq: number, toSeq: number): boolean {
+    return this.entries.some(entry => entry.epoch === epoch && entry.fromSeq <= fromSeq && entry.toSeq >= toSeq)
+  }
+
   /** What the next batch tells the hub, as (epoch, seq). */
   carry(epoch: number, seq: number): LossRange[] {
     const carried: LossRange[] = []

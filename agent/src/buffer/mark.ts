@@ -28,7 +28,8 @@ const version = 1
 
 export class MarkFile {
   private readonly fd: number
-  private readonly slot = new DataView(new ArrayBuffer(slotBytes))
+  private readonly bytes = new Uint8Array(slotBytes)
+  private readonly slot = new DataView(this.bytes.buffer)
   private generation: number
   /** What the file said when it was opened; null when there was none, or none whole. */
   readonly found: Mark | null
@@ -49,15 +50,15 @@ export class MarkFile {
   }
 
   write(mark: Mark): void {
-    const { slot } = this
+    const { bytes, slot } = this
     this.generation++
     slot.setUint32(4, version, true)
     const numbers = [this.generation, mark.row, mark.epoch, mark.nextSeq, mark.cursorRow, mark.cursorOffset]
     const { accepted, stored, suppressed, deadLettered, evicted, maybeDuplicate } = mark.counters
     numbers.push(accepted, stored, suppressed, deadLettered, evicted, maybeDuplicate)
     for (const [index, number] of numbers.entries()) slot.setFloat64(8 + 8 * index, number, true)
-    slot.setUint32(0, crc32(new Uint8Array(slot.buffer, 4)), true)
-    writeSync(this.fd, slot, 0, slotBytes, (this.generation % 2) * slotBytes)
+    slot.setUint32(0, crc32(bytes.subarray(4)), true)
+    writeSync(this.fd, bytes, 0, slotBytes, (this.generation % 2) * slotBytes)
   }
 
   close(): void {

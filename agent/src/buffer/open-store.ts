@@ -2,29 +2,34 @@
  * A start: find out what the folder holds, with one file read in full, whatever the backlog.
  *
  * The tail's rows and batches are read and checked; closed files are only compared with the catalogue by name and size (their rows
- * are checked when they are read). What is missing goes to the ledger: a closed file, rows below the high-water mark, batches sealed
- * in a lost tail (their readings are sealed again where they are still here, counted as `maybeDuplicate`).
+ * are checked when they are read). What is missing goes to the ledger: a closed file, rows between others (counted by the cumulative
+ * counters on both sides), rows below the high-water mark, batches sealed in a lost tail. The readings of such a batch are sealed
+ * again where they are still here, and counted as `maybeDuplicate`.
  */
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Counters } from '@tributary/shared/batch/batch'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
 import type { BufferConfig } from './buffer-config.ts'
-import { type BatchEntry, BufferFile } from './buffer-file.ts'
+import { type BatchEntry, BufferFile, isDamage, type StoredRow } from './buffer-file.ts'
 import { DeadLetterBox } from './dead-letter-box.ts'
 import { Epochs } from './epochs.ts'
 import { Ledger } from './ledger.ts'
-import { lockFolder } from './lock.ts'
+import { type FolderLock, lockFolder } from './lock.ts'
 import { MarkFile } from './mark.ts'
+import { isKnownHole, type OpenedTail, openTail } from './open-tail.ts'
 import { decodeReceipts, ReceiptBook } from './receipts.ts'
-import { removeDatabase, syncFolder } from './rotate.ts'
+import { repairFile, repairing } from './repair.ts'
+import { removeDatabase } from './rotate.ts'
 import { decodeRowCounters } from './row-codec.ts'
+import { finishReplacements } from './salvage.ts'
 import {
   type ClosedFile,
   type Cursor,
   filePath,
   fileToRead,
   flushState,
+  forgetBatches,
   type LedgerState,
   loseBatch,
   loseUnsealed,
@@ -46,7 +51,12 @@ export function openStore(options: StoreOptions): StoreState {
   makeFolder(folder)
   const lock = lockFolder(folder)
   try {
-    const state = begin(options, MarkFile.open(join(folder, 'mark')), lock)
+    finishReplacements(folder)
+    const mark = MarkFile.open(join(folder, 'mark'))
+    const notices: string[] = []
+    const tailOptions = { fsyncOff: options.sabotage === 'fsync-off' }
+    const tail = openTail(folder, fileNumbers(folder), mark.found, tailOptions, notices)
+    const state = load(options, tail, mark, lock, notices)
     checkCatalogue(state)
     state.unsealed = unsealedFrom(state, state.cursor)
     checkMark(state)
@@ -69,7 +79,7 @@ function makeFolder(folder: string): void {
   }
 }
 
-export function fileNumbers(folder: string): number[] {
+function fileNumbers(folder: string): number[] {
   const numbers = readdirSync(folder).map(name => /^(\d{6,})\.db$/.exec(name)?.[1])
   return numbers
     .filter(digits => digits !== undefined)
@@ -77,22 +87,21 @@ export function fileNumbers(folder: string): number[] {
     .sort((a, b) => a - b)
 }
 
-function begin(options: StoreOptions, mark: MarkFile, lock: StoreState['lock']): StoreState {
-  const { config, epoch, sabotage } = options
-  const { folder } = config
-  const tailOptions = { fsyncOff: sabotage === 'fsync-off' }
-  const numbers = fileNumbers(folder)
-  const tailNo = numbers.at(-1) ?? 1
-  const isNew = numbers.length === 0
-  const tail = isNew
-    ? BufferFile.create(filePath(folder, tailNo), tailOptions)
-    : BufferFile.openTail(filePath(folder, tailNo), tailOptions)
-  const progress = tail.state('progress') as Progress | null
-  const ledger = tail.state('ledger') as LedgerState | null
+function load(
+  { config, epoch, sabotage }: StoreOptions,
+  { file: tail, no: tailNo, isNew, inherited }: OpenedTail,
+  mark: MarkFile,
+  lock: FolderLock,
+  notices: string[],
+): StoreState {
+  const own = tail.state('progress') as Progress | null
+  const progress = own ?? inherited.progress
+  const ledger = (tail.state('ledger') ?? inherited.ledger) as LedgerState | null
+  const closed = (tail.state('catalogue') ?? inherited.catalogue) as readonly ClosedFile[]
   const state: StoreState = {
     config,
     sabotage,
-    folder,
+    folder: config.folder,
     lock,
     mark,
     epoch,
@@ -102,86 +111,135 @@ function begin(options: StoreOptions, mark: MarkFile, lock: StoreState['lock']):
     letters: new DeadLetterBox(config.maxDeadLetters, config.maxDeadLetterBytes, progress?.droppedLetters ?? 0),
     tail,
     tailNo,
-    tailFirstRow: 0,
+    tailFirstRow: own?.tailFirstRow ?? (closed.at(-1)?.lastRow ?? 0) + 1,
     tailReadings: 0,
-    tailHoles: [...(progress?.holes ?? [])],
-    closed: (tail.state('catalogue') as ClosedFile[] | null) ?? [],
-    lastRow: progress?.row ?? 0,
+    tailHoles: [...(own?.holes ?? [])],
+    closed,
+    lastRow: 0,
     cursor: progress?.cursor ?? { row: 1, offset: 0 },
     unsealed: 0,
     counters: progress?.counters ?? noCounters,
-    dirty: false,
-    catalogueDirty: false,
+    dirty: isNew || own === null,
+    catalogueDirty: isNew || own === null,
+    doomed: [],
     reader: null,
     decoded: null,
-    notices: [],
+    notices,
   }
+  state.ledger.dirty = isNew || own === null
   replayTail(state, progress?.row ?? 0)
   state.epochs.get(epoch)
-  if (isNew) {
-    state.dirty = true
-    state.catalogueDirty = true
-    state.ledger.dirty = true
-    flushState(state)
-    syncFolder(folder)
-  }
   return state
+}
+
+interface Hole {
+  readonly from: number
+  readonly to: number
+  readonly readings: number
 }
 
 /** Take in the rows and batches of the tail, which are newer than its `progress` where they differ. */
 function replayTail(state: StoreState, progressRow: number): void {
-  const { tail } = state
-  let before = 0
+  const holes: Hole[] = []
+  let n = state.tailFirstRow - 1
   let data: Uint8Array | null = null
-  for (const row of tail.rows()) {
-    if (before === 0) state.tailFirstRow = row.n
-    else if (row.n !== before + 1 && !isKnownHole(state, before + 1, row.n - 1)) {
-      throw new TributaryError('corrupt', `rows ${before + 1} to ${row.n - 1} are missing in ${tail.path}`)
+  for (const row of state.tail.rows()) {
+    if (row.n > n + 1 && !isKnownHole(state.tailHoles, n + 1, row.n - 1)) {
+      const before = data ?? lastClosedRow(state)?.data ?? null
+      const readings = everStored(row.data) - (before ? everStored(before) : 0) - row.readings
+      holes.push({ from: n + 1, to: row.n - 1, readings: Math.max(0, readings) })
     }
-    before = row.n
+    n = row.n
     data = row.data
     state.tailReadings += row.readings
     if (!row.receipts) continue
     const { columns, releases } = decodeReceipts(row.receipts)
     state.receipts.apply(columns, releases)
   }
-  if (data && before > progressRow) state.counters = decodeRowCounters(data)
-  state.lastRow = Math.max(state.lastRow, before)
-  if (state.tailFirstRow === 0) state.tailFirstRow = state.lastRow + 1
-  for (const batch of tail.batches()) replayBatch(state, batch)
-  state.letters.load(tail)
+  if (data && n > progressRow) state.counters = decodeRowCounters(data)
+  state.lastRow = Math.max(n, state.tailHoles.at(-1)?.[1] ?? 0)
+  for (const batch of state.tail.batches()) replayBatch(state, batch)
+  state.letters.load(state.tail)
+  for (const hole of holes) loseHole(state, hole)
 }
 
-function isKnownHole(state: StoreState, from: number, to: number): boolean {
-  return state.tailHoles.some(hole => hole[0] <= from && hole[1] >= to)
+/** The row before the tail's first; null when there is none, or it cannot be read. */
+function lastClosedRow(state: StoreState): StoredRow | null {
+  const last = state.closed.at(-1)
+  if (!last) return null
+  try {
+    return fileToRead(state, last.no).rowFrom(last.lastRow)
+  } catch (error) {
+    if (isDamage(error) || !existsSync(filePath(state.folder, last.no))) return null
+    throw error
+  }
+}
+
+/** Readings ever stored up to and with a row: losses move between the two counters. */
+function everStored(data: Uint8Array): number {
+  const { stored, evicted } = decodeRowCounters(data)
+  return stored + evicted
+}
+
+function loseHole(state: StoreState, { from, to, readings }: Hole): void {
+  state.tailHoles.push([from, to])
+  state.dirty = true
+  const { row, offset } = state.cursor
+  if (to < row) return
+  const exact = from > row || (from === row && offset === 0)
+  state.notices.push(
+    `rows ${from} to ${to} of the buffer are lost, ${exact ? '' : 'at most '}${readings} unsent readings`,
+  )
+  if (readings > 0) loseUnsealed(state, readings, exact, 'corrupt')
 }
 
 function replayBatch(state: StoreState, batch: BatchEntry): void {
-  if (batch.seq < state.epochs.get(batch.epoch).nextSeq) return
+  const known = state.epochs.get(batch.epoch)
+  if (batch.seq < known.nextSeq) return
+  if (batch.seq > known.nextSeq) loseSeqs(state, batch.epoch, known.nextSeq, batch.seq - 1)
   state.epochs.sealed(batch, state.tailNo)
   const { nextRow: row, nextOffset: offset } = batch
   if (isBefore(state.cursor, { row, offset })) state.cursor = { row, offset }
+}
+
+/** Batches whose rows are lost with them, or were sealed before: nobody knows what was in them, nor whether it was sent. */
+function loseSeqs(state: StoreState, epoch: number, fromSeq: number, toSeq: number): void {
+  if (state.ledger.covers(epoch, fromSeq, toSeq)) return
+  state.ledger.add({ epoch, fromSeq, toSeq, readings: 0, exact: false, reason: 'missing' })
+  state.notices.push(`batches ${epoch}/${fromSeq} to ${toSeq} of the buffer are missing`)
 }
 
 function isBefore(a: Cursor, b: Cursor): boolean {
   return a.row < b.row || (a.row === b.row && a.offset < b.offset)
 }
 
-/** Compare the closed files with what the tail remembers of them. */
+/** Compare the closed files, and the files of the pending batches, with what the tail remembers of them. */
 function checkCatalogue(state: StoreState): void {
   const present = new Set(fileNumbers(state.folder))
   for (const file of [...state.closed]) {
+    const path = filePath(state.folder, file.no)
     if (!present.has(file.no)) loseFile(state, file)
-    else if (existsSync(`${filePath(state.folder, file.no)}-wal`)) retireLeftOpen(state, file)
+    else if (existsSync(`${path}-wal`)) retireLeftOpen(state, file)
+    else if (statSync(path).size !== file.bytes) repairFile(state, file)
   }
   const known = new Set([state.tailNo, ...state.closed.map(file => file.no)])
   for (const no of present) if (!known.has(no)) removeDatabase(filePath(state.folder, no))
+  for (const { epoch, pending } of state.epochs.states) {
+    for (const { seq, file } of [...pending]) {
+      const held =
+        file === state.tailNo ? state.tail.batchesFrom(epoch, seq).some(batch => batch.seq === seq) : known.has(file)
+      if (!held) loseBatch(state, epoch, seq, 'missing')
+    }
+  }
 }
 
 /** A crash came between the making of the next file and the closing of this one. */
 function retireLeftOpen(state: StoreState, file: ClosedFile): void {
-  BufferFile.openTail(filePath(state.folder, file.no), { fsyncOff: false }).retire()
-  const { size: bytes } = statSync(filePath(state.folder, file.no))
+  const path = filePath(state.folder, file.no)
+  const left = repairing(state, file.no, () => BufferFile.openTail(path, { fsyncOff: false }))
+  if (left === 'repaired') return
+  left.retire()
+  const { size: bytes } = statSync(path)
   state.closed = state.closed.map(other => (other === file ? { ...file, bytes } : other))
   state.catalogueDirty = true
 }
@@ -192,60 +250,47 @@ function loseFile(state: StoreState, file: ClosedFile): void {
   state.closed = state.closed.filter(other => other !== file)
   state.catalogueDirty = true
   forgetBatches(state, file, 'missing')
-  if (file.lastRow < state.cursor.row) return
-  const exact = state.cursor.row <= file.firstRow
-  if (isBefore(state.cursor, { row: file.lastRow + 1, offset: 0 })) state.cursor = { row: file.lastRow + 1, offset: 0 }
+  const { row, offset } = state.cursor
+  if (file.lastRow < row) return
+  if (file.firstRow <= row) state.cursor = { row: file.lastRow + 1, offset: 0 }
+  const exact = row < file.firstRow || (row === file.firstRow && offset === 0)
   if (file.readings > 0) loseUnsealed(state, file.readings, exact, 'missing')
 }
 
-/** The batches of a file that is going or gone: those pending are lost, the others no longer kept as copies. */
-export function forgetBatches(state: StoreState, file: ClosedFile, reason: string): void {
-  for (const run of file.batches) {
-    const pending = state.epochs.find(run.epoch)?.pending.filter(batch => batch.file === file.no) ?? []
-    const inRun = pending.filter(batch => batch.seq >= run.fromSeq && batch.seq <= run.toSeq)
-    const lost = inRun.reduce((sum, batch) => sum + batch.readings, 0)
-    if (inRun.length <= run.toSeq - run.fromSeq) state.ledger.giveUp({ ...run, readings: run.readings - lost })
-    for (const { seq } of inRun) loseBatch(state, run.epoch, seq, reason)
-  }
-}
-
 /** Readings after a position. */
-export function unsealedFrom(state: StoreState, cursor: Cursor): number {
+function unsealedFrom(state: StoreState, cursor: Cursor): number {
   let readings = 0
-  for (const file of [...state.closed, { no: state.tailNo, firstRow: state.tailFirstRow, lastRow: state.lastRow }]) {
-    if (file.lastRow < cursor.row) continue
-    if ('readings' in file && file.firstRow >= cursor.row) readings += file.readings
-    else readings += fileToRead(state, file.no).readingsFrom(cursor.row)
+  for (const file of state.closed.filter(one => one.lastRow >= cursor.row)) {
+    if (file.firstRow >= cursor.row) {
+      readings += file.readings
+      continue
+    }
+    const found = repairing(state, file.no, () => fileToRead(state, file.no).readingsFrom(cursor.row))
+    readings += found === 'repaired' ? fileToRead(state, file.no).readingsFrom(cursor.row) : found
   }
-  return readings - cursor.offset
+  return readings + state.tail.readingsFrom(cursor.row) - cursor.offset
 }
 
 /** Compare the rows with the high-water mark. */
 function checkMark(state: StoreState): void {
   const found = state.mark.found
   if (!found) return
-  const sealedThen: Cursor = { row: found.cursorRow, offset: found.cursorOffset }
-  const epoch = state.epochs.find(found.epoch)
-  const nextSeq = epoch?.nextSeq ?? 1
+  const nextSeq = state.epochs.find(found.epoch)?.nextSeq ?? 1
   if (found.nextSeq > nextSeq) {
-    const known = state.epochs.get(found.epoch)
-    known.nextSeq = found.nextSeq
-    const again = isBefore(state.cursor, sealedThen) ? state.unsealed - unsealedFrom(state, sealedThen) : 0
+    const then: Cursor = { row: found.cursorRow, offset: found.cursorOffset }
+    const again = isBefore(state.cursor, then) ? state.unsealed - unsealedFrom(state, then) : 0
     const { counters } = state
     state.counters = { ...counters, maybeDuplicate: counters.maybeDuplicate + Math.max(0, again) }
-    const toSeq = found.nextSeq - 1
-    state.ledger.add({ epoch: found.epoch, fromSeq: nextSeq, toSeq, readings: 0, exact: false, reason: 'missing' })
-    state.notices.push(
-      `batches ${found.epoch}/${nextSeq} to ${toSeq} are missing; what is left of them is sealed again`,
-    )
+    state.epochs.get(found.epoch).nextSeq = found.nextSeq
     state.dirty = true
+    loseSeqs(state, found.epoch, nextSeq, found.nextSeq - 1)
   }
   if (found.row > state.lastRow) loseTail(state, found.row, found.counters)
 }
 
 function loseTail(state: StoreState, row: number, then: Counters): void {
   const missing = Math.max(0, then.accepted - state.counters.accepted)
-  state.notices.push(`rows ${state.lastRow + 1} to ${row} are missing at the end of the buffer`)
+  state.notices.push(`rows ${state.lastRow + 1} to ${row} are missing at the end of the buffer, ${missing} readings`)
   state.tailHoles.push([state.lastRow + 1, row])
   state.lastRow = row
   const { counters } = state

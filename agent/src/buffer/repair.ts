@@ -1,9 +1,88 @@
 /**
- * A file found damaged while it is read.
+ * A file found damaged while the buffer runs: what is whole of it goes into a fresh file, the rest into the ledger.
+ *
+ * Readings that were sealed before the damage are no loss (their batches hold them); a batch that was acknowledged is no loss either,
+ * only a copy less.
  */
-import type { StoreState } from './state.ts'
+import { statSync } from 'node:fs'
+import { messageOf } from '@tributary/shared/errors'
+import { isDamage } from './buffer-file.ts'
+import { batchRanges, rotate } from './rotate.ts'
+import { replaceFile, salvage } from './salvage.ts'
+import {
+  type ClosedFile,
+  closeReader,
+  filePath,
+  flushState,
+  loseBatch,
+  loseUnsealed,
+  type StoreState,
+} from './state.ts'
 
-/** The result of `read` on file `no`; when the file proves damaged it is repaired and the caller reads again. */
-export function repairing<T>(_state: StoreState, _no: number, read: () => T): T | 'repaired' {
-  return read()
+/** The result of `read` on file `no`; when the file proves damaged it is repaired, and the caller reads again. */
+export function repairing<T>(state: StoreState, no: number, read: () => T): T | 'repaired' {
+  try {
+    return read()
+  } catch (error) {
+    if (!isDamage(error)) throw error
+    state.notices.push(`file ${no} of the buffer is damaged: ${messageOf(error)}`)
+    if (no === state.tailNo) rotate(state)
+    const closed = state.closed.find(file => file.no === no)
+    if (!closed) throw error
+    repairFile(state, closed)
+    return 'repaired'
+  }
+}
+
+/** Replace a closed file by what can be saved of it. */
+export function repairFile(state: StoreState, closed: ClosedFile): void {
+  const path = filePath(state.folder, closed.no)
+  closeReader(state)
+  state.decoded = null
+  const saved = salvage(path)
+  const rows = saved.rows.filter(row => row.n >= closed.firstRow && row.n <= closed.lastRow)
+  const kept = rows.reduce((sum, row) => sum + row.readings, 0)
+  const lost = lostUnsealed(state, closed, new Set(rows.map(row => row.n)), closed.readings - kept)
+  replaceFile(path, { ...saved, rows, letters: [], states: new Map() }, state.folder)
+  const repaired: ClosedFile = {
+    ...closed,
+    readings: kept,
+    bytes: statSync(path).size,
+    batches: batchRanges(saved.batches),
+    holes: true,
+  }
+  state.closed = state.closed.map(file => (file === closed ? repaired : file))
+  state.catalogueDirty = true
+  loseBatches(state, closed, new Set(saved.batches.map(({ epoch, seq }) => `${epoch}/${seq}`)))
+  state.unsealed -= lost.readings
+  if (lost.readings > 0) loseUnsealed(state, lost.readings, lost.exact, 'corrupt')
+  flushState(state)
+  state.notices.push(
+    `file ${closed.no} was rebuilt: ${kept} of ${closed.readings} readings saved, ${lost.readings} unsent ones lost`,
+  )
+}
+
+/** Of the readings in missing rows, those after the cursor; not exact when some rows were sealed, wholly or in part. */
+function lostUnsealed(state: StoreState, file: ClosedFile, kept: ReadonlySet<number>, readings: number) {
+  const { row, offset } = state.cursor
+  let sealed = false
+  let unsealed = false
+  for (let n = file.firstRow; n <= file.lastRow; n++) {
+    if (kept.has(n)) continue
+    if (n < row || (n === row && offset > 0)) sealed = true
+    if (n >= row) unsealed = true
+  }
+  return { readings: unsealed ? readings : 0, exact: !sealed }
+}
+
+/** The batches that could not be saved: lost when pending, else a copy less. */
+function loseBatches(state: StoreState, closed: ClosedFile, saved: ReadonlySet<string>): void {
+  for (const { epoch, fromSeq, toSeq } of closed.batches) {
+    for (let seq = fromSeq; seq <= toSeq; seq++) {
+      if (saved.has(`${epoch}/${seq}`)) continue
+      const pending = state.epochs.find(epoch)?.pending.some(batch => batch.seq === seq && batch.file === closed.no)
+      if (pending) loseBatch(state, epoch, seq, 'corrupt')
+      else state.ledger.giveUp({ epoch, fromSeq: seq, toSeq: seq, readings: 0 })
+    }
+  }
 }

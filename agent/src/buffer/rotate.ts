@@ -12,7 +12,7 @@ import { encodeRow } from './row-codec.ts'
 import { type ClosedFile, filePath, type StoreState, stateWritten, writeMark, writeState } from './state.ts'
 
 export function rotateWhenFull(state: StoreState): boolean {
-  if (state.tail.bytes < state.config.fileBytes) return false
+  if (state.tail.bytes < state.config.fileBytes || state.lastRow === state.tailFirstRow) return false
   rotate(state)
   return true
 }
@@ -22,10 +22,11 @@ export function rotate(state: StoreState): void {
   const path = filePath(state.folder, no)
   const closing = describe(state)
   const row = carriedRow(state)
-  const holes = state.tailHoles
+  const before = { closed: state.closed, tailHoles: state.tailHoles, tailFirstRow: state.tailFirstRow }
   let created: BufferFile | null = null
-  state.closed.push(closing)
+  state.closed = [...state.closed, closing]
   state.tailHoles = []
+  state.tailFirstRow = row.n
   state.dirty = true
   state.catalogueDirty = true
   state.ledger.dirty = true
@@ -41,8 +42,7 @@ export function rotate(state: StoreState): void {
     syncFolder(state.folder)
   } catch (error) {
     state.lastRow--
-    state.closed.pop()
-    state.tailHoles = holes
+    Object.assign(state, before)
     created?.close()
     removeDatabase(path)
     throw error
@@ -51,7 +51,6 @@ export function rotate(state: StoreState): void {
   const old = state.tail
   state.tail = created
   state.tailNo = no
-  state.tailFirstRow = row.n
   state.tailReadings = 0
   writeMark(state)
   old.retire()

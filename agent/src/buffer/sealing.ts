@@ -146,6 +146,16 @@ function rowAt(state: StoreState, n: number): { n: number; columns: RowColumns }
   return closed ? rowAt(state, closed.lastRow + 1) : null
 }
 
+/** The oldest event time in the row that is sealed next; null when nothing waits. */
+export function oldestUnsealedUs(state: StoreState): number | null {
+  const row = state.unsealed > 0 ? rowAt(state, state.cursor.row) : null
+  if (!row) return null
+  const from = row.n === state.cursor.row ? state.cursor.offset : 0
+  return row.columns.tsUs
+    .subarray(from, row.columns.readings)
+    .reduce((oldest, time) => Math.min(oldest, time), Infinity)
+}
+
 function batchColumns(parts: readonly Part[]): SeriesColumns[] {
   const builders = new Map<string, SeriesBuilder>()
   for (const { columns, from, to } of parts) {

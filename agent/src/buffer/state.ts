@@ -12,6 +12,7 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Counters } from '@tributary/shared/batch/batch'
+import { messageOf } from '@tributary/shared/errors'
 import type { BufferConfig } from './buffer-config.ts'
 import { BufferFile } from './buffer-file.ts'
 import type { DeadLetterBox } from './dead-letter-box.ts'
@@ -47,6 +48,7 @@ export interface Progress {
   readonly counters: Counters
   readonly cursor: Cursor
   readonly epochs: readonly EpochState[]
+  readonly tailFirstRow: number
   readonly holes: readonly (readonly [number, number])[]
   readonly droppedLetters: number
 }
@@ -74,7 +76,7 @@ export interface StoreState {
   /** Runs of row numbers, first and last, that the tail is known not to have. */
   tailHoles: (readonly [number, number])[]
   /** By number, ascending, without the tail. */
-  closed: ClosedFile[]
+  closed: readonly ClosedFile[]
   lastRow: number
   cursor: Cursor
   /** Readings after the cursor. */
@@ -83,6 +85,8 @@ export interface StoreState {
   /** `progress` in the tail is behind. */
   dirty: boolean
   catalogueDirty: boolean
+  /** Numbers of files that are out of the catalogue and not yet unlinked. */
+  readonly doomed: number[]
   /** A closed file opened to read, and a row decoded: sealing reads on where it stopped. */
   reader: { readonly no: number; readonly file: BufferFile } | null
   decoded: { readonly n: number; readonly columns: RowColumns } | null
@@ -103,16 +107,10 @@ export function filePath(folder: string, no: number): string {
 /** Write what of the state is behind into the tail; part of a transaction of the caller. */
 export function writeState(state: StoreState, tail: BufferFile = state.tail): void {
   if (state.dirty) {
-    const { lastRow: row, counters, cursor, letters } = state
+    const { lastRow: row, counters, cursor, tailFirstRow, tailHoles: holes } = state
     const { states: epochs } = state.epochs
-    const progress: Progress = {
-      row,
-      counters,
-      cursor,
-      epochs,
-      holes: state.tailHoles,
-      droppedLetters: letters.dropped,
-    }
+    const { dropped: droppedLetters } = state.letters
+    const progress: Progress = { row, counters, cursor, epochs, tailFirstRow, holes, droppedLetters }
     tail.putState('progress', progress)
   }
   if (state.catalogueDirty) tail.putState('catalogue', state.closed)
@@ -134,15 +132,15 @@ export function flushState(state: StoreState): void {
   writeMark(state)
 }
 
+/** After a commit: what is durable stays so when the mark cannot be written, it only ages. */
 export function writeMark(state: StoreState): void {
-  state.mark.write({
-    row: state.lastRow,
-    epoch: state.epoch,
-    nextSeq: state.epochs.get(state.epoch).nextSeq,
-    cursorRow: state.cursor.row,
-    cursorOffset: state.cursor.offset,
-    counters: state.counters,
-  })
+  const { lastRow: row, epoch, cursor, counters } = state
+  const { nextSeq } = state.epochs.get(epoch)
+  try {
+    state.mark.write({ row, epoch, nextSeq, cursorRow: cursor.row, cursorOffset: cursor.offset, counters })
+  } catch (error) {
+    state.notices.push(`the high-water mark cannot be written: ${messageOf(error)}`)
+  }
 }
 
 /** The file of that number, to read: the tail itself, or a closed file opened for as long as it is the one being read. */
@@ -161,7 +159,7 @@ export function closeReader(state: StoreState): void {
 }
 
 /** Bytes on disk of all files, the tail's log included. */
-export function databaseBytesOf(state: StoreState): number {
+export function bufferBytes(state: StoreState): number {
   const log = statSync(`${state.tail.path}-wal`, { throwIfNoEntry: false })
   return state.closed.reduce((sum, file) => sum + file.bytes, state.tail.bytes + (log?.size ?? 0))
 }
@@ -187,4 +185,15 @@ export function loseBatch(state: StoreState, epoch: number, seq: number, reason:
   if (!lost) return
   state.ledger.add({ epoch, fromSeq: seq, toSeq: seq, readings: lost.readings, exact: true, reason })
   countLost(state, lost.readings)
+}
+
+/** The batches of a file that is going or gone: those pending are lost, the others no longer kept as copies. */
+export function forgetBatches(state: StoreState, file: ClosedFile, reason: string): void {
+  for (const run of file.batches) {
+    const pending = state.epochs.find(run.epoch)?.pending.filter(batch => batch.file === file.no) ?? []
+    const inRun = pending.filter(batch => batch.seq >= run.fromSeq && batch.seq <= run.toSeq)
+    const lost = inRun.reduce((sum, batch) => sum + batch.readings, 0)
+    if (inRun.length <= run.toSeq - run.fromSeq) state.ledger.giveUp({ ...run, readings: run.readings - lost })
+    for (const { seq } of inRun) loseBatch(state, run.epoch, seq, reason)
+  }
 }

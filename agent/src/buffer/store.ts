@@ -10,11 +10,12 @@ import type { BufferStats, Receipt, SealedBatch, StoredDeadLetter } from './buff
 import { storageError } from './buffer-file.ts'
 import { commitGroup } from './commit.ts'
 import { acknowledge, pendingBatches, settle } from './copies.ts'
+import { keepBounds, makeRoom, unlinkDoomed, watchDisk } from './eviction.ts'
 import type { Group } from './group.ts'
 import { openStore, type StoreOptions } from './open-store.ts'
 import { rotateWhenFull } from './rotate.ts'
-import { type SealHeader, seal } from './sealing.ts'
-import { closeReader, databaseBytesOf, flushState, type StoreState } from './state.ts'
+import { oldestUnsealedUs, type SealHeader, seal } from './sealing.ts'
+import { bufferBytes, closeReader, flushState, type StoreState } from './state.ts'
 
 export type StoreRequest =
   | { readonly op: 'commit'; readonly group: Group }
@@ -67,8 +68,14 @@ export class Store {
   run(request: StoreRequest): StoreResult {
     try {
       return this.perform(request)
-    } catch (error) {
-      throw storageError(error)
+    } catch (thrown) {
+      const error = storageError(thrown)
+      if (error.code !== 'storage-full' || !this.madeRoom()) throw error
+    }
+    try {
+      return this.perform(request)
+    } catch (thrown) {
+      throw storageError(thrown)
     }
   }
 
@@ -98,6 +105,8 @@ export class Store {
         flushState(state)
         return undefined
       case 'tick':
+        keepBounds(state)
+        watchDisk(state)
         flushState(state)
         return undefined
       case 'close':
@@ -110,10 +119,21 @@ export class Store {
 
   /** After an answer was given. A failure here is tried again after the next one. */
   maintain(): void {
+    const { state } = this
     try {
-      rotateWhenFull(this.state)
+      if (rotateWhenFull(state)) keepBounds(state)
+      unlinkDoomed(state)
     } catch (error) {
-      this.state.notices.push(`the buffer could not begin a new file: ${messageOf(error)}`)
+      state.notices.push(`the buffer could not begin a new file: ${messageOf(error)}`)
+    }
+  }
+
+  private madeRoom(): boolean {
+    try {
+      return makeRoom(this.state)
+    } catch (error) {
+      this.state.notices.push(`the buffer could not make room: ${messageOf(error)}`)
+      return false
     }
   }
 
@@ -122,18 +142,14 @@ export class Store {
     const losses: LossRange[] = state.ledger.list()
     return {
       files: state.closed.length + 1,
-      bytes: databaseBytesOf(state),
+      bytes: bufferBytes(state),
       backlogReadings: state.unsealed + state.epochs.pendingReadings,
-      oldestUs: this.oldestUs(),
+      oldestUs: oldestUnsealedUs(state),
       deadLetters: state.letters.count,
       sealedPending: state.epochs.pendingCount,
       counters: state.counters,
       losses,
     }
-  }
-
-  private oldestUs(): number | null {
-    return null
   }
 
   private close(): void {

@@ -1,0 +1,139 @@
+/**
+ * The bounds of the buffer, kept by unlinking whole files, oldest first: acknowledged copies, then what was never sent.
+ *
+ * - `maxBytes`, and a full disk (a commit that fails with `storage-full`): copies first, then unsent readings and batches, into the
+ *   ledger with their exact number. At most the bytes of one commit are above `maxBytes`.
+ * - `minFreeBytes`: copies only. Other programs may fill a disk; what is promised is given up only when nothing else can be stored.
+ * - `maxAgeMs` for unsent readings, `copyMaxAgeMs` and `copyShare` for copies; the age of a file counts from when it was closed.
+ * The ledger is durable before a file is unlinked; a file left by a crash in between is removed at the next start.
+ * `ballast` is a file of nothing that is given back to a full disk, so that the ledger can be written; made again when there is room.
+ */
+import { closeSync, existsSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { isDamage } from './buffer-file.ts'
+import { removeDatabase } from './rotate.ts'
+import {
+  bufferBytes,
+  type ClosedFile,
+  closeReader,
+  filePath,
+  fileToRead,
+  flushState,
+  forgetBatches,
+  loseUnsealed,
+  type StoreState,
+} from './state.ts'
+
+/** Evict until every bound holds. */
+export function keepBounds(state: StoreState, nowMs: number = Date.now()): void {
+  const { config } = state
+  for (;;) {
+    const spare = state.closed.filter(file => isSpare(state, file))
+    const spareBytes = spare.reduce((sum, file) => sum + file.bytes, 0)
+    const [copy] = spare
+    if (copy && (spareBytes > config.copyShare * config.maxBytes || copy.closedAtMs + config.copyMaxAgeMs < nowMs)) {
+      evict(state, copy, 'evicted')
+      continue
+    }
+    const full = boundBytes(state) > config.maxBytes
+    if (full && state.closed.length > 0) {
+      evict(state, copy ?? (state.closed[0] as ClosedFile), 'evicted')
+      continue
+    }
+    const [oldest] = state.closed
+    if (!oldest || oldest.closedAtMs + config.maxAgeMs >= nowMs) return
+    evict(state, oldest, 'expired')
+  }
+}
+
+/** Give up copies while the disk has too little left, and have the ballast when it has enough. */
+export function watchDisk(state: StoreState): void {
+  const { config } = state
+  if (config.minFreeBytes > 0) {
+    for (const file of state.closed.filter(one => isSpare(state, one))) {
+      if (freeBytes(state) >= config.minFreeBytes) break
+      evict(state, file, 'evicted')
+    }
+  }
+  const wanted = config.ballastBytes
+  if (wanted > 0 && !existsSync(ballastPath(state)) && freeBytes(state) >= wanted + config.minFreeBytes) {
+    makeBallast(state, wanted)
+  }
+}
+
+/** The disk is full: give back the ballast and the oldest file. False when there is nothing to give. */
+export function makeRoom(state: StoreState): boolean {
+  const ballast = existsSync(ballastPath(state))
+  rmSync(ballastPath(state), { force: true })
+  const oldest = state.closed.find(file => isSpare(state, file)) ?? state.closed[0]
+  if (oldest) evict(state, oldest, 'evicted')
+  return ballast || oldest !== undefined
+}
+
+/** Nothing in it but copies of what the hub has. */
+function isSpare(state: StoreState, file: ClosedFile): boolean {
+  return file.lastRow < state.cursor.row && !state.epochs.needsFile(file.no)
+}
+
+/** What the buffer takes when its tail is full. */
+function boundBytes(state: StoreState): number {
+  return bufferBytes(state) + Math.max(0, state.config.fileBytes - state.tail.bytes)
+}
+
+function freeBytes(state: StoreState): number {
+  const { bavail, bsize } = statfsSync(state.folder)
+  return bavail * bsize
+}
+
+function evict(state: StoreState, file: ClosedFile, reason: string): void {
+  const lost = lostWith(state, file)
+  state.closed = state.closed.filter(other => other !== file)
+  state.catalogueDirty = true
+  forgetBatches(state, file, reason)
+  if (file.lastRow >= state.cursor.row) {
+    state.cursor = { row: file.lastRow + 1, offset: 0 }
+    state.decoded = null
+    state.unsealed -= lost.readings
+    if (lost.readings > 0) loseUnsealed(state, lost.readings, lost.exact, reason)
+    state.notices.push(`file ${file.no} of the buffer was ${reason} with ${lost.readings} unsent readings`)
+  }
+  state.doomed.push(file.no)
+  state.dirty = true
+  flushState(state)
+  unlinkDoomed(state)
+}
+
+export function unlinkDoomed(state: StoreState): void {
+  for (const no of state.doomed.splice(0)) {
+    if (state.reader?.no === no) closeReader(state)
+    removeDatabase(filePath(state.folder, no))
+  }
+}
+
+/** Unsent readings in the file: what its eviction costs. */
+function lostWith(state: StoreState, file: ClosedFile): { readings: number; exact: boolean } {
+  const { row, offset } = state.cursor
+  if (row > file.lastRow) return { readings: 0, exact: true }
+  if (row < file.firstRow) return { readings: file.readings, exact: true }
+  try {
+    return { readings: fileToRead(state, file.no).readingsFrom(row) - offset, exact: true }
+  } catch (error) {
+    if (!isDamage(error)) throw error
+    return { readings: Math.min(file.readings, state.unsealed), exact: false }
+  }
+}
+
+function ballastPath(state: StoreState): string {
+  return join(state.folder, 'ballast')
+}
+
+function makeBallast(state: StoreState, bytes: number): void {
+  const fd = openSync(ballastPath(state), 'w', 0o600)
+  try {
+    const block = new Uint8Array(64 * 1024)
+    for (let left = bytes; left > 0; left -= block.length) writeSync(fd, block, 0, Math.min(left, block.length))
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}

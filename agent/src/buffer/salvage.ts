@@ -1,0 +1,131 @@
+/**
+ * What can be saved of a damaged file: every row, batch, dead letter and state whose CRC holds, written into a fresh file that takes
+ * its place. The damaged one is kept in `quarantine/` (the newest three), for a person to look at.
+ */
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import type { StoredDeadLetter } from './buffer.ts'
+import { BufferFile, batchCrc, letterCrc, pageBytes, rowCrc, type StoredBatch, type StoredRow } from './buffer-file.ts'
+import { type Cell, type ScannedRecord, scanRecords } from './page-scan.ts'
+import { removeDatabase, syncFolder } from './rotate.ts'
+
+export interface Salvaged {
+  readonly rows: StoredRow[]
+  readonly batches: StoredBatch[]
+  readonly letters: StoredDeadLetter[]
+  readonly states: Map<string, unknown>
+}
+
+const maxQuarantined = 3
+
+/** Everything whole in the file and its log, in order. */
+export function salvage(path: string): Salvaged {
+  const rows = new Map<number, StoredRow>()
+  const batches = new Map<string, StoredBatch>()
+  const letters = new Map<number, StoredDeadLetter>()
+  const states = new Map<string, { version: number; value: unknown }>()
+  for (const record of scanRecords(path, pageBytes)) {
+    const row = rowOf(record)
+    if (row) rows.set(row.n, row)
+    const batch = batchOf(record)
+    if (batch) batches.set(`${batch.epoch}/${batch.seq}`, batch)
+    const letter = letterOf(record)
+    if (letter) letters.set(letter.id, letter)
+    const state = stateOf(record)
+    if (state && state.version > (states.get(state.key)?.version ?? 0)) states.set(state.key, state)
+  }
+  return {
+    rows: [...rows.values()].sort((a, b) => a.n - b.n),
+    batches: [...batches.values()].sort(
+      (a, b) => a.nextRow - b.nextRow || a.nextOffset - b.nextOffset || a.seq - b.seq,
+    ),
+    letters: [...letters.values()].sort((a, b) => a.id - b.id),
+    states: new Map([...states].map(([key, { value }]) => [key, value])),
+  }
+}
+
+/** Put what was saved in the place of the damaged file. */
+export function replaceFile(path: string, saved: Salvaged, folder: string): void {
+  const fresh = `${path}.new`
+  removeDatabase(fresh)
+  const file = BufferFile.create(fresh, { fsyncOff: false })
+  try {
+    file.transaction(() => {
+      for (const row of saved.rows) file.putRow(row)
+      for (const batch of saved.batches) file.putBatch(batch)
+      for (const letter of saved.letters) file.putDeadLetter(letter)
+      for (const [key, value] of saved.states) file.putState(key, value)
+    })
+  } catch (error) {
+    file.close()
+    removeDatabase(fresh)
+    throw error
+  }
+  file.retire()
+  quarantine(path, folder)
+  renameSync(fresh, path)
+  syncFolder(folder)
+}
+
+/** A crash came while a file was replaced: finish it, or take it back. */
+export function finishReplacements(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    if (!name.endsWith('.db.new')) continue
+    const path = join(folder, name.slice(0, -'.new'.length))
+    if (existsSync(path)) removeDatabase(`${path}.new`)
+    else renameSync(`${path}.new`, path)
+  }
+}
+
+export function quarantine(path: string, folder: string): void {
+  const place = join(folder, 'quarantine')
+  mkdirSync(place, { recursive: true, mode: 0o700 })
+  const name = `${Date.now()}-${basename(path)}`
+  for (const suffix of ['-wal', '-shm', '-journal', '']) {
+    if (existsSync(path + suffix)) renameSync(path + suffix, join(place, name + suffix))
+  }
+  const kept = readdirSync(place)
+    .filter(other => other.endsWith('.db'))
+    .sort()
+  for (const old of kept.slice(0, -maxQuarantined)) {
+    for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(join(place, old + suffix), { force: true })
+  }
+}
+
+function rowOf({ rowid: n, cells }: ScannedRecord): StoredRow | null {
+  if (cells.length !== 5) return null
+  const [, readings, crc, receipts = null, data] = cells
+  if (typeof readings !== 'number' || !(receipts === null || isBytes(receipts)) || !isBytes(data)) return null
+  const row = { n, readings, receipts, data }
+  return rowCrc(row) === crc ? row : null
+}
+
+function batchOf({ cells }: ScannedRecord): StoredBatch | null {
+  if (cells.length !== 9) return null
+  const [, epoch, seq, nextRow, nextOffset, readings, newestUs, crc, body] = cells
+  const numbers = [epoch, seq, nextRow, nextOffset, readings, newestUs]
+  if (!numbers.every(cell => typeof cell === 'number') || !isBytes(body)) return null
+  const batch = { epoch, seq, nextRow, nextOffset, readings, newestUs, body } as StoredBatch
+  return batchCrc(batch) === crc ? batch : null
+}
+
+function letterOf({ rowid: id, cells }: ScannedRecord): StoredDeadLetter | null {
+  if (cells.length !== 7) return null
+  const [, source, origin, reason, receivedAtUs, crc, payload] = cells
+  if (![source, origin, reason].every(cell => typeof cell === 'string') || typeof receivedAtUs !== 'number') return null
+  if (!isBytes(payload)) return null
+  const letter = { id, source, origin, reason, receivedAtUs, payload } as StoredDeadLetter
+  return letterCrc(letter) === crc ? letter : null
+}
+
+function stateOf({ cells }: ScannedRecord): { key: string; version: number; value: unknown } | null {
+  if (cells.length !== 4) return null
+  const [key, version, crc, value] = cells
+  if (typeof key !== 'string' || typeof version !== 'number' || typeof value !== 'string') return null
+  return crc32(`${key}\n${value}`) === crc ? { key, version, value: JSON.parse(value) } : null
+}
+
+function isBytes(cell: Cell | undefined): cell is Uint8Array {
+  return cell instanceof Uint8Array
+}
