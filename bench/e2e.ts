@@ -37,14 +37,26 @@ async function run({ values, runs, progress }: BenchContext): Promise<BenchResul
     const rates: number[] = []
     const latenciesMs: number[] = []
     for (let i = 0; i < runs; i++) {
-      rates.push(await measureRate(agent.mqttPort, pool, Number(values['seconds'])))
-      latenciesMs.push(...(await measureLatency(agent.mqttPort, pool, Number(values['probes']), Number(values['paced']))))
+      rates.push(await measureRate(agent.mqttPort, pool, Number(values.seconds)))
+      latenciesMs.push(...(await measureLatency(agent.mqttPort, pool, Number(values.probes), Number(values.paced))))
       progress(`run ${i + 1}/${runs}: ${Math.round(rates.at(-1)!)} readings/s`)
     }
     latenciesMs.sort((a, b) => a - b)
     const quantile = (q: number) => Number(latenciesMs[Math.floor(q * (latenciesMs.length - 1))]!.toFixed(1))
-    const latency = { p50: quantile(0.5), p99: quantile(0.99), probes: latenciesMs.length, besideReadingsPerS: Number(values['paced']) }
-    return { ours: spread(rates.map(Math.round)), other: null, ratio: null, unit: 'readings/s', runs, figures: { latencyMs: latency } }
+    const latency = {
+      p50: quantile(0.5),
+      p99: quantile(0.99),
+      probes: latenciesMs.length,
+      besideReadingsPerS: Number(values.paced),
+    }
+    return {
+      ours: spread(rates.map(Math.round)),
+      other: null,
+      ratio: null,
+      unit: 'readings/s',
+      runs,
+      figures: { latencyMs: latency },
+    }
   } finally {
     await pool.end()
     await agent.program.stop()
@@ -60,7 +72,8 @@ async function measureRate(port: number, pool: Pool, seconds: number): Promise<n
   for (;;) {
     const stored = (await countStored(pool)) - before
     if (stored >= published) return stored / ((performance.now() - startMs) / 1000)
-    if (performance.now() - startMs > (seconds + 120) * 1000) throw new Error(`${published - stored} acknowledged readings are not queryable after two minutes`)
+    if (performance.now() - startMs > (seconds + 120) * 1000)
+      throw new Error(`${published - stored} acknowledged readings are not queryable after two minutes`)
     await sleep(20)
   }
 }
@@ -73,7 +86,8 @@ async function countStored(pool: Pool): Promise<number> {
 async function measureLatency(port: number, pool: Pool, probes: number, perSecond: number): Promise<number[]> {
   const device = new MqttDevice({ port, clientId: 'probe' })
   const pace = setInterval(() => {
-    for (let i = 0; i < perSecond / 50; i++) void device.publish(`sensors/pace${i}/x`, `{"value":${i},"ts":${Date.now() * 1000 + i}}`, 1)
+    for (let i = 0; i < perSecond / 50; i++)
+      void device.publish(`sensors/pace${i}/x`, `{"value":${i},"ts":${Date.now() * 1000 + i}}`, 1)
   }, 20)
   const latenciesMs: number[] = []
   try {
@@ -105,7 +119,10 @@ async function probeSeries(pool: Pool): Promise<number> {
 async function untilQueryable(pool: Pool, seriesId: number, tsUs: number): Promise<void> {
   const at = `to_timestamp($2::float8 / 1000000)`
   for (;;) {
-    const { rowCount } = await pool.query(`select 1 from readings($1, ${at} - interval '1 ms', ${at} + interval '1 ms') limit 1`, [seriesId, tsUs])
+    const { rowCount } = await pool.query(
+      `select 1 from readings($1, ${at} - interval '1 ms', ${at} + interval '1 ms') limit 1`,
+      [seriesId, tsUs],
+    )
     if (rowCount) return
     await sleep(2)
   }

@@ -40,7 +40,9 @@ async function run({ values, runs, progress }: BenchContext): Promise<BenchResul
       const result = await measure(side, values)
       rates[side].push(Math.round(result.ratePerS))
       latencies[side].push(result.p99Ms)
-      progress(`run ${i + 1}/${runs} ${side}: ${Math.round(result.ratePerS)} messages/s, ack p50 ${result.p50Ms.toFixed(1)} ms, p99 ${result.p99Ms.toFixed(1)} ms`)
+      progress(
+        `run ${i + 1}/${runs} ${side}: ${Math.round(result.ratePerS)} messages/s, ack p50 ${result.p50Ms.toFixed(1)} ms, p99 ${result.p99Ms.toFixed(1)} ms`,
+      )
     }
   }
   const comparison = (side: Side) =>
@@ -50,7 +52,10 @@ async function run({ values, runs, progress }: BenchContext): Promise<BenchResul
       what: 'aedes, JSON.parse, one SQLite row a reading; same window, WAL, FULL',
       unit: 'messages/s',
       better: 'rate',
-      figures: { ackP99Ms: latencies[side].map(ms => Math.round(ms)), otherAckP99Ms: latencies.other.map(ms => Math.round(ms)) },
+      figures: {
+        ackP99Ms: latencies[side].map(ms => Math.round(ms)),
+        otherAckP99Ms: latencies.other.map(ms => Math.round(ms)),
+      },
     })
   return worstOf({ worker: comparison('worker'), 'in-process': comparison('in-process') })
 }
@@ -58,15 +63,15 @@ async function run({ values, runs, progress }: BenchContext): Promise<BenchResul
 async function measure(side: Side, values: Readonly<Record<string, string | undefined>>) {
   const folder = mkdtempSync(join(tmpdir(), 'tributary-ingest-'))
   const [script, ...mode] = sides[side]
-  const args = [join(import.meta.dirname, script), folder, values['window']!, ...mode]
+  const args = [join(import.meta.dirname, script), folder, values.window!, ...mode]
   const server = spawn('taskset', ['-c', '0', process.execPath, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
   try {
     const port = await portOf(server)
     return await spawnLoad({
       port,
-      clients: Number(values['clients']),
+      clients: Number(values.clients),
       inFlight: Number(values['in-flight']),
-      seconds: Number(values['seconds']),
+      seconds: Number(values.seconds),
       core: 1,
     })
   } finally {
@@ -78,6 +83,7 @@ async function measure(side: Side, values: Readonly<Record<string, string | unde
 }
 
 async function portOf(server: ChildProcess): Promise<number> {
-  for await (const line of createInterface({ input: server.stdout! })) return (JSON.parse(line) as { port: number }).port
+  for await (const line of createInterface({ input: server.stdout! }))
+    return (JSON.parse(line) as { port: number }).port
   throw new Error('the server ended before it named its port')
 }

@@ -45,7 +45,11 @@ async function eventually<T>(what: string, probe: () => Promise<T | null>): Prom
   }
 }
 
-async function rowsOf(device: string, metric: string, atLeast: number): Promise<{ ts: string; value: number | null; text: string | null }[]> {
+async function rowsOf(
+  device: string,
+  metric: string,
+  atLeast: number,
+): Promise<{ ts: string; value: number | null; text: string | null }[]> {
   const pool = hubPool(hub.dataDir)
   try {
     return await eventually(`${atLeast} rows of ${device}/${metric}`, async () => {
@@ -69,12 +73,18 @@ describe('a reading', () => {
       await client.publishAsync('sensors/press-1/temp', JSON.stringify({ value: 20.5 + qos, ts: base + qos }), { qos })
     }
     await client.endAsync()
-    expect(await rowsOf('press-1', 'temp', 3)).toEqual([0, 1, 2].map(n => ({ ts: String(base + n), value: 20.5 + n, text: null })))
+    expect(await rowsOf('press-1', 'temp', 3)).toEqual(
+      [0, 1, 2].map(n => ({ ts: String(base + n), value: 20.5 + n, text: null })),
+    )
   })
 
   test('of an object of metrics is one row a metric; strings and booleans keep their type', async () => {
     const client = await connectAsync(`mqtt://127.0.0.1:${agent.mqttPort}`)
-    await client.publishAsync('sensors/pump-2', JSON.stringify({ flow: { value: 3.25, unit: 'l/s' }, state: 'run', open: true }), { qos: 1 })
+    await client.publishAsync(
+      'sensors/pump-2',
+      JSON.stringify({ flow: { value: 3.25, unit: 'l/s' }, state: 'run', open: true }),
+      { qos: 1 },
+    )
     await client.endAsync()
     expect(await rowsOf('pump-2', 'flow', 1)).toMatchObject([{ value: 3.25, text: null }])
     expect(await rowsOf('pump-2', 'state', 1)).toMatchObject([{ value: null, text: 'run' }])
@@ -101,7 +111,9 @@ describe('a reading', () => {
     const client = await connectAsync(`mqtt://127.0.0.1:${agent.mqttPort}`)
     const base = Date.now() * 1000
     await Promise.all(
-      Array.from({ length: 50 }, (_, n) => client.publishAsync('sensors/press-1/kill', JSON.stringify({ value: n, ts: base + n }), { qos: 1 })),
+      Array.from({ length: 50 }, (_, n) =>
+        client.publishAsync('sensors/press-1/kill', JSON.stringify({ value: n, ts: base + n }), { qos: 1 }),
+      ),
     )
     await agent.program.stop('SIGKILL')
     client.end(true)

@@ -15,7 +15,11 @@ export interface LoadOptions {
 }
 
 export async function spawnLoad({ port, clients, inFlight, seconds, core }: LoadOptions): Promise<LoadResult> {
-  const command = [process.execPath, join(import.meta.dirname, 'mqtt-load.ts'), ...[port, clients, inFlight, seconds].map(String)]
+  const command = [
+    process.execPath,
+    join(import.meta.dirname, 'mqtt-load.ts'),
+    ...[port, clients, inFlight, seconds].map(String),
+  ]
   const [program, ...args] = core === undefined ? command : ['taskset', '-c', String(core), ...command]
   const { stdout } = await promisify(execFile)(program!, args)
   return JSON.parse(stdout) as LoadResult

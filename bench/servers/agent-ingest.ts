@@ -9,7 +9,12 @@ import { createDecoder } from '../../agent/src/decode/decoder.ts'
 import { MqttSource } from '../../agent/src/sources/mqtt/mqtt-source.ts'
 
 const [folder, windowText, mode] = process.argv.slice(2)
-const buffer = await openBuffer({ folder: folder!, agentId: () => null, windowMs: Number(windowText), worker: mode === 'worker' })
+const buffer = await openBuffer({
+  folder: folder!,
+  agentId: () => null,
+  windowMs: Number(windowText),
+  worker: mode === 'worker',
+})
 const config = { ...parseAgentConfig('', 'bench', {}).mqtt, port: 0 }
 const source = new MqttSource({
   config,

@@ -69,7 +69,7 @@ export async function runProgram(program: Program, argv: readonly string[], io: 
     if (json) io.stdout(`${JSON.stringify({ error: { code, message: messageOf(error), hint } })}\n`)
     io.stderr(`${program.name}: ${messageOf(error)}\n`)
     if (hint) io.stderr(`  ${hint}\n`)
-    if (code === 'internal' && io.env['TRIBUTARY_DEBUG'] && error instanceof Error) io.stderr(`${error.stack}\n`)
+    if (code === 'internal' && io.env.TRIBUTARY_DEBUG && error instanceof Error) io.stderr(`${error.stack}\n`)
     return error instanceof UsageError ? 2 : 1
   }
 }
@@ -97,7 +97,7 @@ async function dispatch(program: Program, argv: readonly string[], io: Io): Prom
     return 0
   }
   const { values, positionals } = parseOptions(program, command, rest)
-  const wantsJson = values['json'] === true
+  const wantsJson = values.json === true
   const code = await command.run({
     values,
     positionals,

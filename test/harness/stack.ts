@@ -78,9 +78,19 @@ export async function startAgent({ folder, env, wrapper, config = '', hubUrl }: 
   return { program, mqttPort, healthUrl: `http://127.0.0.1:${healthPort}`, dataDir }
 }
 
-function writeAgentConfig(folder: string, dataDir: string, mqtt: number, health: number, hubUrl = 'http://127.0.0.1:9', more = ''): string {
+function writeAgentConfig(
+  folder: string,
+  dataDir: string,
+  mqtt: number,
+  health: number,
+  hubUrl = 'http://127.0.0.1:9',
+  more = '',
+): string {
   const file = join(folder, 'agent.yaml')
-  writeFileSync(file, `data_dir: ${dataDir}\nhub:\n  url: ${hubUrl}\nmqtt:\n  port: ${mqtt}\nhealth:\n  port: ${health}\n${more}`)
+  writeFileSync(
+    file,
+    `data_dir: ${dataDir}\nhub:\n  url: ${hubUrl}\nmqtt:\n  port: ${mqtt}\nhealth:\n  port: ${health}\n${more}`,
+  )
   return file
 }
 
@@ -110,7 +120,14 @@ export function hubPool(dataDir: string): pg.Pool {
   const postmaster = findPostmaster(join(home, 'data'))
   if (postmaster === null) throw new Error(`no Postgres runs in ${home}`)
   const password = readPassword(home)
-  return new pg.Pool({ host: '127.0.0.1', port: postmaster.port, user: superuser, password, database: 'tributary', max: 2 })
+  return new pg.Pool({
+    host: '127.0.0.1',
+    port: postmaster.port,
+    user: superuser,
+    password,
+    database: 'tributary',
+    max: 2,
+  })
 }
 
 export async function freePort(): Promise<number> {

@@ -21,14 +21,16 @@ const clients = 4
 export const ackOrder: Proof = {
   name: 'ack-order',
   summary: 'no acknowledgement leaves before the fdatasync of its reading (strace)',
-  options: { acks: { type: 'string', value: 'N', default: '1200', help: 'acknowledgements to check, over four clients' } },
+  options: {
+    acks: { type: 'string', value: 'N', default: '1200', help: 'acknowledgements to check, over four clients' },
+  },
   sabotages: ['ack-before-commit', 'fsync-off'],
   run,
 }
 
 async function run({ values, sabotage, progress }: ProofContext): Promise<ProofResult> {
   requirePrograms('strace')
-  const each = Math.ceil(Number(values['acks']) / clients)
+  const each = Math.ceil(Number(values.acks) / clients)
   const folder = mkdtempSync(join(tmpdir(), 'tributary-ack-order-'))
   const trace = join(folder, 'strace.log')
   const traced = 'read,write,writev,sendto,sendmsg,pwrite64,pwritev,fdatasync,fsync'
@@ -48,7 +50,10 @@ async function run({ values, sabotage, progress }: ProofContext): Promise<ProofR
   return {
     ok: good === acks && acks === each * clients && unmatched === 0,
     figures: { acks, good, unmatched, clients },
-    targets: [target('acknowledgements after fdatasync', (100 * good) / acks, '=', 100, '%'), target('acknowledgements checked', acks, '≥', 1000)],
+    targets: [
+      target('acknowledgements after fdatasync', (100 * good) / acks, '=', 100, '%'),
+      target('acknowledgements checked', acks, '≥', 1000),
+    ],
   }
 }
 
@@ -60,7 +65,8 @@ function check(calls: readonly SystemCall[]): { acks: number; good: number; unma
   const figures = { acks: 0, good: 0, unmatched: 0 }
   for (const event of calls) {
     if (event.name === 'read' && event.data.includes('marker')) waiting.set(event.target, event)
-    if (!/^(write|writev|sendto|sendmsg)$/.test(event.name) || !(event.data[0] === 0x40 || event.data[0] === 0x50)) continue
+    if (!/^(write|writev|sendto|sendmsg)$/.test(event.name) || !(event.data[0] === 0x40 || event.data[0] === 0x50))
+      continue
     if (!event.target.startsWith('socket') && !event.target.startsWith('TCP')) continue
     const read = waiting.get(event.target)
     waiting.delete(event.target)
@@ -93,7 +99,12 @@ function lockStep(port: number, index: number, count: number, qos: 1 | 2): Promi
     }
     socket.on('connect', () => {
       const id = Buffer.from(`lock-${index}`)
-      socket.write(Buffer.concat([Buffer.from([0x10, 12 + id.length, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 0, 0, id.length]), id]))
+      socket.write(
+        Buffer.concat([
+          Buffer.from([0x10, 12 + id.length, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 0, 0, id.length]),
+          id,
+        ]),
+      )
     })
     socket.on('data', packet => {
       switch (packet[0]) {
@@ -108,6 +119,8 @@ function lockStep(port: number, index: number, count: number, qos: 1 | 2): Promi
       }
     })
     socket.on('error', reject)
-    socket.on('close', () => (sent === count ? resolve() : reject(new Error(`connection ${index} closed after ${sent} messages`))))
+    socket.on('close', () =>
+      sent === count ? resolve() : reject(new Error(`connection ${index} closed after ${sent} messages`)),
+    )
   })
 }

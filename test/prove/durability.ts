@@ -29,7 +29,16 @@ const inFlightEach = 10
 const burstPauseMs = 60
 const drainTimeoutMs = 120_000
 
-const moments = ['agent/random', 'agent/commit', 'hub/random', 'hub/commit', 'agent/random', 'agent/commit', 'hub/answer', 'hub/commit'] as const
+const moments = [
+  'agent/random',
+  'agent/commit',
+  'hub/random',
+  'hub/commit',
+  'agent/random',
+  'agent/commit',
+  'hub/answer',
+  'hub/commit',
+] as const
 type Moment = (typeof moments)[number]
 
 export const durability: Proof = {
@@ -37,7 +46,11 @@ export const durability: Proof = {
   summary: 'SIGKILL of agent and hub under load: nothing acknowledged is lost, nothing is stored twice',
   options: {
     cycles: { type: 'string', value: 'N', default: '20', help: 'kills that count' },
-    folder: { type: 'string', value: 'DIR', help: 'keep data and logs there (a temporary folder by default, removed when all is well)' },
+    folder: {
+      type: 'string',
+      value: 'DIR',
+      help: 'keep data and logs there (a temporary folder by default, removed when all is well)',
+    },
   },
   sabotages: ['ack-before-commit', 'no-dup-check', 'no-identity-check', 'offset-only-skip'],
   run,
@@ -45,8 +58,8 @@ export const durability: Proof = {
 
 async function run(context: ProofContext): Promise<ProofResult> {
   const { values, seed, sabotage, progress, signal } = context
-  const cycles = Number(values['cycles'])
-  const folder = values['folder'] ?? mkdtempSync(join(tmpdir(), 'tributary-durability-'))
+  const cycles = Number(values.cycles)
+  const folder = values.folder ?? mkdtempSync(join(tmpdir(), 'tributary-durability-'))
   if (!existsSync(folder)) mkdirSync(folder, { recursive: true })
   const env = sabotage ? { TRIBUTARY_SABOTAGE: sabotage } : {}
 
@@ -58,7 +71,16 @@ async function run(context: ProofContext): Promise<ProofResult> {
   const agent = await startAgent({ folder, env, hubUrl })
   const load = new Load(agent.mqttPort)
   try {
-    const counted = await killCycles({ cycles, hub, agent, proxy, load, random: createRandom(String(seed)), progress, signal })
+    const counted = await killCycles({
+      cycles,
+      hub,
+      agent,
+      proxy,
+      load,
+      random: createRandom(String(seed)),
+      progress,
+      signal,
+    })
     progress('draining')
     await load.stop()
     const drained = await drain(agent, hub, load)
@@ -67,7 +89,7 @@ async function run(context: ProofContext): Promise<ProofResult> {
     await pool.end()
     const { lost, duplicated, examples } = difference(load.sent, load.acknowledged, stored)
     const ok = lost === 0 && duplicated === 0 && drained && counted.total === cycles
-    if (ok && values['folder'] === undefined) setImmediate(() => rmSync(folder, { recursive: true, force: true }))
+    if (ok && values.folder === undefined) setImmediate(() => rmSync(folder, { recursive: true, force: true }))
     else progress(`data and logs: ${folder}`)
     return {
       ok,
@@ -159,9 +181,12 @@ async function waitForMoment(moment: Moment, random: Random, proxy: HubProxy, lo
 async function drain(agent: RunningAgent, hub: RunningHub, load: Load): Promise<boolean> {
   const endMs = Date.now() + drainTimeoutMs
   while (Date.now() < endMs) {
-    const status = (await (await fetch(`${agent.healthUrl}/status`)).json()) as { buffer: { backlogReadings: number; sealedPending: number } }
+    const status = (await (await fetch(`${agent.healthUrl}/status`)).json()) as {
+      buffer: { backlogReadings: number; sealedPending: number }
+    }
     const lag = await storeLag(hub)
-    if (load.outstanding === 0 && status.buffer.backlogReadings === 0 && status.buffer.sealedPending === 0 && lag === 0) return true
+    if (load.outstanding === 0 && status.buffer.backlogReadings === 0 && status.buffer.sealedPending === 0 && lag === 0)
+      return true
     await sleep(250)
   }
   return false
@@ -191,7 +216,8 @@ class Load {
     for (let i = 0; i < devices; i++) {
       const device = new MqttDevice({ port, clientId: `proof-${i}` })
       this.#devices.push(device)
-      for (let slot = 0; slot < inFlightEach; slot++) this.#loops.push(this.#publish(device, `dev${i}`, slot, i % 2 === 0 ? 1 : 2))
+      for (let slot = 0; slot < inFlightEach; slot++)
+        this.#loops.push(this.#publish(device, `dev${i}`, slot, i % 2 === 0 ? 1 : 2))
     }
   }
 

@@ -14,7 +14,10 @@ test('an acknowledged reading that is not stored is lost; one stored twice is du
 })
 
 test('two equal readings that were both sent are no duplicate, and both must be stored', () => {
-  expect(difference(multiset('a', 'a'), multiset('a', 'a'), multiset('a', 'a'))).toMatchObject({ lost: 0, duplicated: 0 })
+  expect(difference(multiset('a', 'a'), multiset('a', 'a'), multiset('a', 'a'))).toMatchObject({
+    lost: 0,
+    duplicated: 0,
+  })
   expect(difference(multiset('a', 'a'), multiset('a', 'a'), multiset('a'))).toMatchObject({ lost: 1, duplicated: 0 })
 })
 

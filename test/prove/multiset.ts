@@ -36,7 +36,9 @@ export async function storedReadings(pool: Pool): Promise<Multiset> {
       select s.device, s.metric, (extract(epoch from r.ts) * 1000000)::bigint::text as us, encode(float8send(r.value), 'hex') as bits
       from reading r join series s using (series_id)`)
     for (;;) {
-      const { rows } = await client.query<{ device: string; metric: string; us: string; bits: string }>('fetch 20000 from page')
+      const { rows } = await client.query<{ device: string; metric: string; us: string; bits: string }>(
+        'fetch 20000 from page',
+      )
       for (const { device, metric, us, bits } of rows) stored.add(`${device}/${metric}|${us}|${bits}`)
       if (rows.length === 0) break
     }

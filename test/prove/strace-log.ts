@@ -21,17 +21,18 @@ const resumed = /^(\d+)\s+<\.\.\. (\w+) resumed>(.*)\)\s+= (-?\d+)/
 export function parseStrace(text: string): SystemCall[] {
   const calls: SystemCall[] = []
   const open = new Map<string, { args: string; began: number }>()
-  text.split('\n').forEach((line, at) => {
+  for (const [at, line] of text.split('\n').entries()) {
     const simple = whole.exec(line)
-    if (simple) return void calls.push(call(simple[2]!, simple[3]!, at, at, Number(simple[4])))
     const begin = unfinished.exec(line)
-    if (begin) return void open.set(`${begin[1]} ${begin[2]}`, { args: begin[3]!, began: at })
     const end = resumed.exec(line)
-    const started = end && open.get(`${end[1]} ${end[2]}`)
-    if (!end || !started) return undefined
-    open.delete(`${end[1]} ${end[2]}`)
-    return void calls.push(call(end[2]!, started.args + end[3], started.began, at, Number(end[4])))
-  })
+    if (simple) calls.push(call(simple[2]!, simple[3]!, at, at, Number(simple[4])))
+    else if (begin) open.set(`${begin[1]} ${begin[2]}`, { args: begin[3]!, began: at })
+    else if (end) {
+      const started = open.get(`${end[1]} ${end[2]}`)
+      open.delete(`${end[1]} ${end[2]}`)
+      if (started) calls.push(call(end[2]!, started.args + end[3], started.began, at, Number(end[4])))
+    }
+  }
   return calls.sort((a, b) => a.began - b.began)
 }
 
@@ -39,7 +40,7 @@ function call(name: string, args: string, began: number, ended: number, result: 
   return {
     name,
     target: /^\d+<([^>]*)>/.exec(args)?.[1] ?? '',
-    data: unescape(/"((?:[^"\\]|\\.)*)"/.exec(args)?.[1] ?? ''),
+    data: unescaped(/"((?:[^"\\]|\\.)*)"/.exec(args)?.[1] ?? ''),
     began,
     ended,
     result,
@@ -49,7 +50,7 @@ function call(name: string, args: string, began: number, ended: number, result: 
 const letters: Readonly<Record<string, number>> = { n: 10, t: 9, r: 13, v: 11, f: 12, b: 8, a: 7 }
 
 /** C escapes as strace prints them: `\n`, `\"`, `\\`, `\0`, `\17`, `\377`. */
-function unescape(text: string): Buffer {
+function unescaped(text: string): Buffer {
   const bytes: number[] = []
   for (const [, octal, letter, plain] of text.matchAll(/\\([0-7]{1,3})|\\(.)|([^\\])/gs)) {
     if (octal !== undefined) bytes.push(Number.parseInt(octal, 8))

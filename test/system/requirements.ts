@@ -17,7 +17,7 @@ export function requirePrograms(...programs: string[]): void {
 }
 
 function inPath(program: string): boolean {
-  return (process.env['PATH'] ?? '').split(delimiter).some(folder => {
+  return (process.env.PATH ?? '').split(delimiter).some(folder => {
     try {
       accessSync(join(folder, program), constants.X_OK)
       return true

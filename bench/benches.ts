@@ -1,0 +1,8 @@
+/** Every bench, in the order of the data's path. */
+import type { Bench } from './bench.ts'
+import { e2e } from './e2e.ts'
+import { hub } from './hub.ts'
+import { ingest } from './ingest.ts'
+import { wire } from './wire.ts'
+
+export const benches: readonly Bench[] = [ingest, wire, hub, e2e]
