@@ -95,7 +95,7 @@ async function matches(hash: PasswordHash, password: Buffer): Promise<boolean> {
 
 function derive(password: Buffer, { N, r, p, salt, key }: PasswordHash): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
-  scrypt(password, salt, key.length, { N, r, p, maxmem: 256 * N * r }, (error, derived) =>
+  scrypt(password, salt, key.length, { N, r, p, maxmem: 64 * 1024 * 1024 + 256 * N * r }, (error, derived) =>
     error ? reject(error) : resolve(derived),
   )
   return promise

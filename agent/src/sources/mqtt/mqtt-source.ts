@@ -107,21 +107,29 @@ export class MqttSource implements Source {
     buffer.onWritable(writable => this.#setWritable(writable))
   }
 
+  /** @throws config when other machines can reach the address without a password */
+  static checkAddress({ host }: MqttConfig, credentials: Credentials): void {
+    if (isLoopback(host) || credentials.required) return
+    throw new TributaryError(
+      'config',
+      `mqtt.host is ${host}, which other machines can reach, but no user is configured`,
+      {
+        hint: 'Add mqtt.users or mqtt.password_file, or listen on 127.0.0.1.',
+      },
+    )
+  }
+
   /** @throws in-use, config */
   async start(): Promise<void> {
     this.#state = 'starting'
     const { host, port } = this.#options.config
-    if (!isLoopback(host) && !this.#credentials.required) {
-      throw new TributaryError(
-        'config',
-        `mqtt.host is ${host}, which other machines can reach, but no user is configured`,
-        {
-          hint: 'Add mqtt.users or mqtt.password_file, or listen on 127.0.0.1.',
-        },
-      )
-    }
+    MqttSource.checkAddress(this.#options.config, this.#credentials)
     await this.#broker.listen()
     await listen(this.#server, host, port)
+    // Too many open files, for one: that connection is lost, the next is tried again.
+    this.#server.on('error', error =>
+      this.#options.log.warn({ error: error.message }, 'a connection could not be accepted'),
+    )
     this.#sweep = setInterval(() => this.#closeSilent(), 1000)
     this.#sweep.unref()
     this.#state = 'running'
@@ -262,19 +270,20 @@ function mqttReceipts(buffer: Pick<ReadingBuffer, 'receipts'>) {
 
 function listen(server: Server, host: string, port: number): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  server.once('error', (cause: NodeJS.ErrnoException) => {
+  const failed = (cause: NodeJS.ErrnoException) => {
     const inUse = cause.code === 'EADDRINUSE'
+    const why = inUse ? 'the port is in use' : cause.message
     reject(
-      new TributaryError(
-        inUse ? 'in-use' : 'config',
-        `cannot listen for MQTT on ${host}:${port}: ${inUse ? 'the port is in use' : cause.message}`,
-        {
-          cause,
-          hint: 'Stop the other program, or set mqtt.port (0 takes a free one).',
-        },
-      ),
+      new TributaryError(inUse ? 'in-use' : 'config', `cannot listen for MQTT on ${host}:${port}: ${why}`, {
+        cause,
+        hint: 'Stop the other program, or set mqtt.port (0 takes a free one).',
+      }),
     )
+  }
+  server.once('error', failed)
+  server.listen(port, host, () => {
+    server.off('error', failed)
+    resolve()
   })
-  server.listen(port, host, resolve)
   return promise
 }

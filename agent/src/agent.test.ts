@@ -1,0 +1,241 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { request as httpRequest } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { runProgram } from '@tributary/shared/cli'
+import { pino } from 'pino'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { Agent } from './agent.ts'
+import { program } from './cli/program.ts'
+import { parseAgentConfig } from './config/agent-config.ts'
+import { RawClient } from './sources/mqtt/raw-client.ts'
+
+const clean: (() => Promise<unknown> | unknown)[] = []
+let folder: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tributary-agent-'))
+  clean.push(() => rm(folder, { recursive: true, force: true }))
+})
+afterEach(async () => {
+  for (const step of clean.splice(0).reverse()) await step()
+})
+
+const yaml = (more = '') => `data_dir: ${folder}/data\nmqtt: {port: 0}\nhealth: {port: 0}\n${more}`
+
+async function start(more = ''): Promise<Agent> {
+  const agent = new Agent({
+    config: parseAgentConfig(yaml(more), 'agent.yaml', {}),
+    version: '0',
+    log: pino({ level: 'silent' }),
+    sabotage: new Set(),
+  })
+  clean.push(() => agent.stop())
+  await agent.start()
+  return agent
+}
+
+async function connect(agent: Agent, clientId: string): Promise<RawClient> {
+  const client = await RawClient.connect(agent.mqttPort!, clientId)
+  clean.push(() => client.destroy())
+  return client
+}
+
+/** The command line, as a person types it, with the configuration of this test. */
+async function cli(more: string, ...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const file = join(folder, 'agent.yaml')
+  await writeFile(file, yaml(more))
+  let [stdout, stderr] = ['', '']
+  const code = await runProgram(program, [...argv, '--config', file], {
+    stdout: text => {
+      stdout += text
+    },
+    stderr: text => {
+      stderr += text
+    },
+    env: {},
+    signal: new AbortController().signal,
+  })
+  return { code, stdout, stderr }
+}
+
+async function get(
+  agent: Agent,
+  path: string,
+  headers: Record<string, string> = {},
+): Promise<{ code: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const asked = httpRequest({ host: '127.0.0.1', port: agent.healthPort!, path, headers }, response => {
+      let text = ''
+      response.on('data', chunk => {
+        text += chunk
+      })
+      response.on('end', () => resolve({ code: response.statusCode ?? 0, text }))
+    })
+    asked.on('error', reject)
+    asked.end()
+  })
+}
+
+describe('the agent', () => {
+  it('without an enrolment keeps readings, over a restart too', async () => {
+    const first = await start()
+    const client = await connect(first, 'c')
+    client.publish('sensors/p', '{"a":1,"b":2}')
+    await client.next('puback')
+    await first.stop()
+    const second = await start()
+    expect(await second.status()).toMatchObject({
+      enrolment: null,
+      uplink: null,
+      buffer: { backlogReadings: 2, counters: { accepted: 2, stored: 2 } },
+    })
+  })
+
+  it('recognises a message told again after a restart', async () => {
+    const first = await start()
+    const client = await connect(first, 'c')
+    client.publish('sensors/p/t', '1', { messageId: 5 })
+    client.publish('sensors/p/t', '2', { messageId: 6, qos: 2 })
+    await client.next('puback')
+    await client.next('pubrec')
+    await first.stop()
+    const second = await start()
+    const again = await connect(second, 'c')
+    again.publish('sensors/p/t', '1', { messageId: 5, dup: true })
+    again.publish('sensors/p/t', '2', { messageId: 6, qos: 2, dup: true })
+    await again.next('puback')
+    await again.next('pubrec')
+    again.send({ cmd: 'pubrel', messageId: 6 })
+    await again.next('pubcomp')
+    expect((await second.status()).buffer.counters).toMatchObject({ accepted: 2, stored: 2 })
+  })
+
+  it('stops with everything it started when one part cannot start', async () => {
+    const first = await start()
+    await expect(start(`buffer: {max_receipts: 10}`)).rejects.toMatchObject({ code: 'in-use' })
+    const port = first.mqttPort!
+    const other = join(folder, 'other')
+    const config = parseAgentConfig(`data_dir: ${other}\nmqtt: {port: ${port}}\nhealth: {port: 0}\n`, 'agent.yaml', {})
+    const options = { version: '0', log: pino({ level: 'silent' }), sabotage: new Set<never>() }
+    await expect(new Agent({ ...options, config }).start()).rejects.toMatchObject({
+      code: 'in-use',
+      message: expect.stringContaining(String(port)),
+    })
+    const free = new Agent({ ...options, config: { ...config, mqtt: { ...config.mqtt, port: 0 } } })
+    clean.push(() => free.stop())
+    await free.start()
+    const client = await connect(first, 'c')
+    client.publish('sensors/p/t', '1')
+    await client.next('puback')
+  })
+
+  it('a data folder that cannot be written is named, with what to do', async () => {
+    await writeFile(join(folder, 'file'), '')
+    const config = parseAgentConfig(`data_dir: ${folder}/file/data\n`, 'agent.yaml', {})
+    await expect(
+      new Agent({ config, version: '0', log: pino({ level: 'silent' }), sabotage: new Set() }).start(),
+    ).rejects.toMatchObject({
+      code: 'storage',
+      message: expect.stringContaining(`${folder}/file/data`),
+      hint: expect.stringContaining('data_dir'),
+    })
+  })
+})
+
+describe('health', () => {
+  it('answers /healthz, /readyz, /status and /metrics', async () => {
+    const agent = await start()
+    const client = await connect(agent, 'c')
+    client.publish('sensors/p/t', '1')
+    client.publish('sensors/p/t', 'no', { messageId: 2 })
+    await client.next('puback')
+    await client.next('puback')
+    expect((await get(agent, '/healthz')).code).toBe(200)
+    expect(await get(agent, '/readyz')).toMatchObject({ code: 200, text: '{"ready":true,"reasons":[]}\n' })
+    expect(JSON.parse((await get(agent, '/status')).text)).toMatchObject({
+      buffer: { backlogReadings: 1, deadLetters: 1 },
+      sabotage: [],
+    })
+    const { text } = await get(agent, '/metrics')
+    for (const line of [
+      'tributary_agent_messages_total{source="mqtt"} 2',
+      'tributary_agent_undecoded_total{source="mqtt"} 1',
+      'tributary_agent_buffer_backlog_readings 1',
+      'tributary_agent_commit_seconds_count 1',
+      'tributary_agent_enrolled 0',
+      'tributary_agent_uplink_state{state="stopped"} 1',
+    ]) {
+      expect(text).toContain(`${line}\n`)
+    }
+    expect(text).toMatch(/tributary_agent_process_resident_memory_bytes \d/)
+    expect((await get(agent, '/nothing')).code).toBe(404)
+  })
+
+  it('keeps dead letters from web pages', async () => {
+    const agent = await start()
+    expect((await get(agent, '/dead-letters')).code).toBe(200)
+    expect((await get(agent, '/dead-letters', { host: 'evil.example:9108' })).code).toBe(403)
+  })
+})
+
+describe('the command line', () => {
+  it('a typo in the configuration is shown with its place and the name that was meant', async () => {
+    const { code, stderr } = await cli('bufer: {}\n', 'config', 'check')
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/unknown key `bufer` at .*agent\.yaml:4:1; did you mean `buffer`\?/)
+  })
+
+  it('config check looks beyond the keys', async () => {
+    expect(await cli('', 'config', 'check')).toMatchObject({ code: 0, stdout: 'the configuration is good\n' })
+    for (const [more, what] of [
+      ['hub: {url: "http://other.example"}\n', 'plain http'],
+      ['decode: {routes: [{topic: "a/{b}"}]}\n', 'cannot be used'],
+      ['buffer: {max_bytes: 2MiB, file_bytes: 1MiB}\n', 'fileBytes'],
+    ] as const) {
+      const { code, stderr } = await cli(more, 'config', 'check')
+      expect([code, stderr]).toEqual([1, expect.stringContaining(what)])
+    }
+  })
+
+  it('status tells of the running agent, and says when there is none', async () => {
+    expect(await cli('', 'status')).toMatchObject({ code: 1, stderr: expect.stringContaining('no agent runs') })
+    await start()
+    const { code, stdout } = await cli('', 'status')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/not enrolled/)
+    expect(JSON.parse((await cli('', 'status', '--json')).stdout)).toMatchObject({ buffer: { writable: true } })
+  })
+
+  it('dead letters are listed, shown, replayed after a fix and dropped, by a running agent or without one', async () => {
+    const agent = await start()
+    const client = await connect(agent, 'c')
+    for (const [index, topic] of ['plant/p/a', 'plant/p/b', 'elsewhere/x'].entries()) {
+      client.publish(topic, String(index), { messageId: index + 1 })
+      await client.next('puback')
+    }
+    const letters = JSON.parse((await cli('', 'deadletter', 'list', '--json')).stdout)
+    expect(letters.map(({ origin, reason, payload }: Record<string, unknown>) => [origin, reason, payload])).toEqual([
+      ['plant/p/a', 'unmapped topic', '0'],
+      ['plant/p/b', 'unmapped topic', '1'],
+      ['elsewhere/x', 'unmapped topic', '2'],
+    ])
+    const [first, , last] = letters.map(({ id }: { id: number }) => String(id))
+    expect((await cli('', 'deadletter', 'show', first)).stdout).toMatch(/plant\/p\/a[\s\S]*payload {3}0/)
+    expect((await cli('', 'deadletter', 'replay', '--all')).code).toBe(1)
+    expect((await cli('', 'deadletter', 'drop', last)).stdout).toBe('1 dropped\n')
+    await agent.stop()
+    const routes = 'decode: {routes: [{topic: "plant/{device}/{metric}"}]}\n'
+    expect(await cli(routes, 'deadletter', 'replay', '--all')).toMatchObject({
+      code: 0,
+      stdout: '2 replayed, 2 readings stored\n',
+    })
+    expect((await cli(routes, 'deadletter', 'list')).stdout).toBe('no dead letters\n')
+    expect((await (await start()).status()).buffer).toMatchObject({ backlogReadings: 2, deadLetters: 0 })
+  })
+
+  it('enroll asks for a hub and a token, and takes no token from argv', async () => {
+    expect((await cli('', 'enroll')).stderr).toMatch(/no hub is named/)
+    expect((await cli('', 'enroll', '--hub', 'http://127.0.0.1:9')).stderr).toMatch(/no token is given/)
+    expect(await cli('', 'enroll', '--token', 'tet_x')).toMatchObject({ code: 2 })
+  })
+})

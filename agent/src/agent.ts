@@ -1,0 +1,300 @@
+/**
+ * The agent: every stage, in the order in which a reading passes them.
+ *
+ *   sources (mqtt, serial) → decode → buffer → uplink → hub
+ *                              beside them: identity, health
+ *
+ * It starts from the end, so that nothing is heard before it can be kept, and stops from the beginning, so that everything heard
+ * is kept. It runs without an enrolment too: readings are kept, and sent once `tributary-agent enroll` has stored an identity.
+ */
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { messageOf, TributaryError } from '@tributary/shared/errors'
+import type { Logger } from 'pino'
+import type { Buffer as ReadingBuffer } from './buffer/buffer.ts'
+import { bufferConfig } from './buffer/buffer-config.ts'
+import { openBuffer } from './buffer/sqlite-buffer.ts'
+import type { AgentConfig } from './config/agent-config.ts'
+import type { SabotageName } from './config/sabotage.ts'
+import { bufferSlice, uplinkSlice } from './config/stage-configs.ts'
+import { createDecoder, type Decoder } from './decode/decoder.ts'
+import type { AgentStatus, NamedSourceStatus } from './health/agent-status.ts'
+import { createDeadLetters } from './health/dead-letters.ts'
+import { HealthServer } from './health/health-server.ts'
+import { createMetrics, type Metrics, sampleEvery } from './health/metrics.ts'
+import { parseHubUrl } from './identity/hub-url.ts'
+import { type Identity, loadIdentity } from './identity/identity.ts'
+import { Credentials, parsePasswordFile } from './sources/mqtt/credentials.ts'
+import { MqttSource } from './sources/mqtt/mqtt-source.ts'
+import { SerialSource } from './sources/serial/serial-source.ts'
+import type { Accept } from './sources/source.ts'
+import { Uplink } from './uplink/uplink.ts'
+import { uplinkConfig } from './uplink/uplink-config.ts'
+
+/** While not enrolled, how often to look whether it has been done. */
+const enrolmentLookMs = 2000
+
+export interface AgentOptions {
+  readonly config: AgentConfig
+  readonly version: string
+  readonly log: Logger
+  readonly sabotage: ReadonlySet<SabotageName>
+}
+
+/** Where a running agent is found: `running.json` in its data folder. */
+export interface RunFile {
+  readonly pid: number
+  readonly health: { readonly host: string; readonly port: number } | null
+}
+
+export function runFilePath(dataDir: string): string {
+  return join(dataDir, 'running.json')
+}
+
+export class Agent {
+  readonly #options: AgentOptions
+  readonly #startedAt = new Date().toISOString()
+  readonly #metrics: Metrics
+  /** What to undo at the stop, last first. */
+  readonly #undo: (() => Promise<unknown>)[] = []
+  #identity: Identity | null = null
+  #buffer: ReadingBuffer | null = null
+  #uplink: Uplink | null = null
+  #health: HealthServer | null = null
+  #mqtt: MqttSource | null = null
+  #serial: readonly SerialSource[] = []
+
+  constructor(options: AgentOptions) {
+    this.#options = options
+    this.#metrics = createMetrics(() => this.status())
+  }
+
+  /** Resolves when sensors are heard. Throws `config`, `in-use`, `storage`, `corrupt`; nothing runs on then. */
+  async start(): Promise<void> {
+    const { config, sabotage, log } = this.#options
+    for (const name of sabotage)
+      log.warn({ sabotage: name }, 'SABOTAGE: a promise is broken on purpose; never run so outside of a proof')
+    try {
+      await makeFolder(config.dataDir)
+      this.#identity = await loadIdentity(config.dataDir)
+      const buffer = await this.#startBuffer()
+      const decoder = createDecoder({ routes: config.decode.routes, maxPayloadBytes: config.mqtt.maxPayload })
+      if (this.#identity === null) this.#awaitEnrolment(buffer)
+      else this.#startUplink(buffer, this.#identity)
+      await this.#startHealth(buffer, decoder)
+      await this.#startSources(buffer, decoder)
+      await this.#writeRunFile()
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+  }
+
+  /** Stop hearing, finish what was heard, close. */
+  async stop(): Promise<void> {
+    for (let undo = this.#undo.pop(); undo !== undefined; undo = this.#undo.pop()) {
+      try {
+        await undo()
+      } catch (error) {
+        this.#options.log.error({ error: messageOf(error) }, 'a stage did not stop cleanly')
+      }
+    }
+  }
+
+  async status(): Promise<AgentStatus> {
+    const { config, version, sabotage } = this.#options
+    if (this.#buffer === null) throw new TributaryError('unavailable', 'the agent is starting')
+    const identity = this.#identity
+    return {
+      name: config.name ?? hostname(),
+      version,
+      pid: process.pid,
+      startedAt: this.#startedAt,
+      enrolment:
+        identity === null
+          ? null
+          : { agentId: identity.agentId, site: identity.site, hub: config.hub.url ?? identity.hub },
+      sources: this.#sourceStatus(),
+      buffer: await this.#buffer.stats(),
+      uplink: this.#uplink?.status() ?? null,
+      rssBytes: process.memoryUsage.rss(),
+      sabotage: [...sabotage],
+    }
+  }
+
+  get mqttPort(): number | null {
+    return this.#mqtt?.port ?? null
+  }
+
+  get healthPort(): number | null {
+    return this.#health?.port ?? null
+  }
+
+  async #startBuffer(): Promise<ReadingBuffer> {
+    const { config, sabotage, log } = this.#options
+    const buffer = await openBuffer({
+      ...bufferSlice(config),
+      agentId: () => this.#identity?.agentId ?? null,
+      notify: notice => log.warn(notice),
+      sabotage: sabotage.has('fsync-off') ? 'fsync-off' : null,
+    })
+    this.#buffer = buffer
+    this.#undo.push(() => buffer.close())
+    return buffer
+  }
+
+  #startUplink(buffer: ReadingBuffer, identity: Identity): void {
+    const { config, log } = this.#options
+    const uplink = new Uplink({
+      buffer,
+      identity,
+      config: uplinkConfig(uplinkSlice(config)),
+      log: log.child({ stage: 'uplink' }),
+    })
+    uplink.start()
+    this.#uplink = uplink
+    this.#undo.push(() => uplink.stop())
+    log.info({ agentId: identity.agentId, site: identity.site, hub: config.hub.url ?? identity.hub }, 'enrolled')
+  }
+
+  #awaitEnrolment(buffer: ReadingBuffer): void {
+    const { config, log } = this.#options
+    log.warn('not enrolled: readings are kept until `tributary-agent enroll` has been run')
+    let looking = false
+    const timer = setInterval(async () => {
+      if (looking) return
+      looking = true
+      try {
+        const identity = await loadIdentity(config.dataDir)
+        if (identity === null || this.#uplink !== null) return
+        clearInterval(timer)
+        this.#identity = identity
+        this.#startUplink(buffer, identity)
+      } catch (error) {
+        log.error({ error: messageOf(error) }, 'the identity cannot be read')
+      } finally {
+        looking = false
+      }
+    }, enrolmentLookMs)
+    this.#undo.push(async () => clearInterval(timer))
+  }
+
+  async #startHealth(buffer: ReadingBuffer, decoder: Decoder): Promise<void> {
+    const { config } = this.#options
+    if (!config.health.enabled) return
+    const deviceOf = (source: string) => config.serial.find(({ name }) => `serial:${name}` === source)?.device ?? null
+    const health = new HealthServer({
+      config: config.health,
+      status: () => this.status(),
+      metrics: this.#metrics,
+      deadLetters: createDeadLetters(buffer, decoder, deviceOf),
+    })
+    await health.start()
+    this.#health = health
+    this.#undo.push(() => health.stop())
+  }
+
+  async #startSources(buffer: ReadingBuffer, decoder: Decoder): Promise<void> {
+    const { config, log, sabotage } = this.#options
+    const shared = {
+      accept: this.#accept(buffer),
+      buffer,
+      decoder,
+      sabotage: { ackBeforeCommit: sabotage.has('ack-before-commit'), noDuplicateCheck: sabotage.has('no-dup-check') },
+    }
+    this.#serial = config.serial.map(
+      port => new SerialSource({ ...shared, config: port, log: log.child({ stage: `serial:${port.name}` }) }),
+    )
+    for (const serial of this.#serial) {
+      this.#undo.push(() => serial.stop())
+      await serial.start()
+    }
+    if (!config.mqtt.enabled) return
+    const users = await mqttUsers(config)
+    const { maxReceipts } = config.buffer
+    const mqtt = new MqttSource({
+      ...shared,
+      config: config.mqtt,
+      users,
+      maxReceipts,
+      log: log.child({ stage: 'mqtt' }),
+    })
+    this.#mqtt = mqtt
+    this.#undo.push(() => mqtt.stop())
+    await mqtt.start()
+  }
+
+  /** The buffer's own, timed, and waking the uplink. */
+  #accept(buffer: ReadingBuffer): Accept {
+    let count = 0
+    return (message, done) => {
+      const startMs = count++ % sampleEvery === 0 ? performance.now() : null
+      buffer.accept(message, error => {
+        if (startMs !== null) this.#metrics.observeCommit((performance.now() - startMs) / 1000)
+        if (error === null) this.#uplink?.wake(message.readings.length)
+        done(error)
+      })
+    }
+  }
+
+  #sourceStatus(): NamedSourceStatus[] {
+    const serial = this.#serial.map(source => ({ name: source.name, ...source.status(), serial: source.stats() }))
+    if (this.#mqtt === null) return serial
+    return [
+      { name: this.#mqtt.name, ...this.#mqtt.status(), port: this.#mqtt.port, mqtt: this.#mqtt.stats() },
+      ...serial,
+    ]
+  }
+
+  async #writeRunFile(): Promise<void> {
+    const { config } = this.#options
+    const path = runFilePath(config.dataDir)
+    const health = this.#health === null ? null : { host: config.health.host, port: this.#health.port }
+    await writeFile(path, `${JSON.stringify({ pid: process.pid, health } satisfies RunFile)}\n`, { mode: 0o600 })
+    this.#undo.push(() => rm(path, { force: true }))
+  }
+}
+
+/**
+ * All that can be known to be wrong with a configuration without starting anything.
+ *
+ * @throws config
+ */
+export async function checkConfig(config: AgentConfig): Promise<void> {
+  createDecoder({ routes: config.decode.routes, maxPayloadBytes: config.mqtt.maxPayload })
+  bufferConfig(bufferSlice(config))
+  uplinkConfig(uplinkSlice(config))
+  if (config.hub.url !== null) parseHubUrl(config.hub.url, config.hub.insecure)
+  const credentials = new Credentials(await mqttUsers(config))
+  if (config.mqtt.enabled) MqttSource.checkAddress(config.mqtt, credentials)
+}
+
+async function makeFolder(dataDir: string): Promise<void> {
+  try {
+    await mkdir(dataDir, { recursive: true, mode: 0o700 })
+  } catch (cause) {
+    throw new TributaryError(
+      'storage',
+      `the data folder ${dataDir} cannot be made (${(cause as NodeJS.ErrnoException).code})`,
+      {
+        cause,
+        hint: 'Set data_dir (or TRIBUTARY_DATA_DIR) to a folder that this user may write.',
+      },
+    )
+  }
+}
+
+async function mqttUsers({ mqtt }: AgentConfig): Promise<{ readonly name: string; readonly passwordHash: string }[]> {
+  if (mqtt.passwordFile === null) return [...mqtt.users]
+  try {
+    return [...mqtt.users, ...parsePasswordFile(await readFile(mqtt.passwordFile, 'utf8'), mqtt.passwordFile)]
+  } catch (cause) {
+    if (cause instanceof TributaryError) throw cause
+    throw new TributaryError(
+      'config',
+      `mqtt.password_file ${mqtt.passwordFile} cannot be read (${(cause as NodeJS.ErrnoException).code})`,
+      { cause },
+    )
+  }
+}

@@ -1,0 +1,56 @@
+/** `status`: what the running agent says of itself. */
+import type { Command } from '@tributary/shared/cli'
+import { formatBytes } from '@tributary/shared/config-schema'
+import { type AgentStatus, unreadiness } from '../health/agent-status.ts'
+import { configOption, readConfigOption } from './config-option.ts'
+import { findRunningAgent, notRunning } from './running-agent.ts'
+
+export const status: Command = {
+  name: 'status',
+  summary: 'how the running agent is: sources, buffer, uplink; exit code 1 when it is not ready',
+  options: configOption,
+  examples: ['tributary-agent status', 'tributary-agent status --json | jq .buffer.backlogReadings'],
+  async run(context) {
+    const config = await readConfigOption(context)
+    const agent = await findRunningAgent(config)
+    if (agent === null) throw notRunning(config)
+    const found = await agent.get<AgentStatus>('/status')
+    context.json(found)
+    for (const line of describe(found)) context.out(line)
+    return unreadiness(found).length === 0 ? 0 : 1
+  },
+}
+
+function describe({
+  name,
+  version,
+  pid,
+  startedAt,
+  enrolment,
+  sources,
+  buffer,
+  uplink,
+  rssBytes,
+  sabotage,
+}: AgentStatus): string[] {
+  const { accepted, stored, suppressed, deadLettered, evicted, maybeDuplicate } = buffer.counters
+  return [
+    `agent      ${name}, version ${version}, pid ${pid}, since ${startedAt}, ${Math.round(rssBytes / 1e6)} MB of memory`,
+    enrolment === null
+      ? 'identity   not enrolled: readings are kept until it is'
+      : `identity   ${enrolment.agentId}, site ${enrolment.site}`,
+    ...sources.map(
+      source =>
+        `source     ${source.name}: ${source.state}, ${source.detail}, ${source.messages} messages, ${source.deadLettered} not decoded, ${source.duplicates} told again`,
+    ),
+    `buffer     ${buffer.writable ? 'writable' : 'CANNOT COMMIT'}, ${buffer.backlogReadings} readings wait, ${buffer.files} files, ${formatBytes(buffer.bytes)}`,
+    `readings   ${accepted} accepted = ${stored} stored + ${suppressed} suppressed + ${deadLettered} dead-lettered + ${evicted} evicted; ${maybeDuplicate} maybe twice`,
+    ...(buffer.deadLetters === 0
+      ? []
+      : [`letters    ${buffer.deadLetters} payloads did not decode: tributary-agent deadletter list`]),
+    uplink === null
+      ? 'uplink     off'
+      : `uplink     ${uplink.state} to ${uplink.hub}${uplink.detail === '' ? '' : `: ${uplink.detail}`}; ${uplink.sentBatches} batches, ${uplink.sentReadings} readings sent`,
+    ...sabotage.map(word => `SABOTAGE   ${word}`),
+  ]
+}

@@ -1,0 +1,41 @@
+/** The slices of the configuration, in the words of the stages that they are for. */
+import { join } from 'node:path'
+import type { BufferConfig } from '../buffer/buffer-config.ts'
+import type { UplinkConfig } from '../uplink/uplink-config.ts'
+import type { AgentConfig } from './agent-config.ts'
+
+export function bufferSlice({ dataDir, buffer }: AgentConfig): Partial<BufferConfig> & { readonly folder: string } {
+  return {
+    folder: join(dataDir, 'buffer'),
+    storage: buffer.storage,
+    ...(buffer.window !== null && { windowMs: buffer.window }),
+    maxGroupReadings: buffer.maxGroupReadings,
+    maxBytes: buffer.maxBytes,
+    ...(buffer.fileBytes !== null && { fileBytes: buffer.fileBytes }),
+    maxAgeMs: buffer.maxAge,
+    minFreeBytes: buffer.minFree,
+    copyMaxAgeMs: buffer.copyMaxAge,
+    copyShare: buffer.copyShare,
+    maxHeldBytes: buffer.maxHeld,
+    failAfterMs: buffer.failAfter,
+    maxDeadLetters: buffer.maxDeadLetters,
+    maxDeadLetterBytes: buffer.maxDeadLetterBytes,
+    maxReceipts: buffer.maxReceipts,
+    ballastBytes: buffer.ballast,
+  }
+}
+
+export function uplinkSlice({ hub }: AgentConfig): Partial<UplinkConfig> {
+  return {
+    hub: hub.url,
+    insecure: hub.insecure,
+    caFile: hub.caFile,
+    maxReadings: hub.maxReadings,
+    lingerMs: hub.linger,
+    maxInFlight: hub.maxInFlight,
+    inOrderBelowMs: hub.inOrderBelow,
+    backoff: { baseMs: Math.min(500, hub.maxBackoff), capMs: hub.maxBackoff },
+    connectTimeoutMs: hub.connectTimeout,
+    answerTimeoutMs: hub.answerTimeout,
+  }
+}

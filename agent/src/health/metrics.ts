@@ -1,0 +1,166 @@
+/**
+ * The agent's metrics for Prometheus: `tributary_agent_*`. Values are read from the stages when somebody asks; only the commit
+ * latency is recorded as it happens, of one message in `sampleEvery`.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { AgentStatus } from './agent-status.ts'
+
+/** Messages for each whose commit is timed. */
+export const sampleEvery = 16
+
+const prefix = 'tributary_agent_'
+const uplinkStates = ['idle', 'sending', 'waiting', 'refused', 'blocked', 'stopped'] as const
+
+export interface Metrics {
+  readonly contentType: string
+  /** The text of one scrape. */
+  render(): Promise<string>
+  observeCommit(seconds: number): void
+}
+
+interface Value {
+  readonly labels: Readonly<Record<string, string>>
+  readonly value: number
+}
+
+export function createMetrics(read: () => Promise<AgentStatus>): Metrics {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry, prefix })
+  const commit = new Histogram({
+    name: `${prefix}commit_seconds`,
+    help: `Time from a message heard to its commit, of one message in ${sampleEvery}`,
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    registers: [registry],
+  })
+  const setters = [...counters, ...gauges].map(({ name, help, labels, values }) => {
+    const options = { name: prefix + name, help, labelNames: [...labels], registers: [registry] }
+    const metric = name.endsWith('_total') ? new Counter(options) : new Gauge(options)
+    return (status: AgentStatus) => {
+      metric.reset()
+      for (const { labels: of, value } of values(status)) metric.inc(of, value)
+    }
+  })
+  return {
+    contentType: registry.contentType,
+    async render() {
+      const status = await read()
+      for (const set of setters) set(status)
+      return registry.metrics()
+    },
+    observeCommit: seconds => commit.observe(seconds),
+  }
+}
+
+interface Definition {
+  readonly name: string
+  readonly help: string
+  readonly labels: readonly string[]
+  readonly values: (status: AgentStatus) => readonly Value[]
+}
+
+function one(name: string, help: string, read: (status: AgentStatus) => number | null | undefined): Definition {
+  return {
+    name,
+    help,
+    labels: [],
+    values(status) {
+      const value = read(status)
+      return value === null || value === undefined ? [] : [{ labels: {}, value }]
+    },
+  }
+}
+
+function eachSource(
+  name: string,
+  help: string,
+  read: (source: AgentStatus['sources'][number]) => number | undefined,
+): Definition {
+  return {
+    name,
+    help,
+    labels: ['source'],
+    values: ({ sources }) =>
+      sources.flatMap(source => {
+        const value = read(source)
+        return value === undefined ? [] : [{ labels: { source: source.name }, value }]
+      }),
+  }
+}
+
+const counters: readonly Definition[] = [
+  eachSource('messages_total', 'Messages heard since the start', source => source.messages),
+  eachSource('undecoded_total', 'Messages that became dead letters since the start', source => source.deadLettered),
+  eachSource(
+    'duplicates_total',
+    'Messages told again, acknowledged without storing them again, since the start',
+    source => source.duplicates,
+  ),
+  eachSource('refused_total', 'Connections and logins turned away since the start', source => source.mqtt?.refused),
+  eachSource(
+    'broken_off_total',
+    'Connections ended because of what they sent since the start',
+    source => source.mqtt?.brokenOff,
+  ),
+  eachSource('damaged_total', 'Lines damaged on the way since the start', source => source.serial?.damaged),
+  eachSource('dropped_total', 'Plain lines that could not be stored since the start', source => source.serial?.dropped),
+  one('readings_accepted_total', 'Readings accepted since the first start', status => status.buffer.counters.accepted),
+  one('readings_stored_total', 'Readings stored since the first start', status => status.buffer.counters.stored),
+  one(
+    'readings_suppressed_total',
+    'Readings left out by policy since the first start',
+    status => status.buffer.counters.suppressed,
+  ),
+  one(
+    'readings_dead_lettered_total',
+    'Payloads kept as dead letters since the first start',
+    status => status.buffer.counters.deadLettered,
+  ),
+  one(
+    'readings_evicted_total',
+    'Readings given up since the first start; each is in the ledger',
+    status => status.buffer.counters.evicted,
+  ),
+  one(
+    'readings_maybe_duplicate_total',
+    'Readings kept although they may repeat another, since the first start',
+    status => status.buffer.counters.maybeDuplicate,
+  ),
+  one('uplink_batches_total', 'Batches stored by the hub since the start', status => status.uplink?.sentBatches),
+  one('uplink_readings_total', 'Readings stored by the hub since the start', status => status.uplink?.sentReadings),
+  one('uplink_bytes_total', 'Bytes of batches stored by the hub since the start', status => status.uplink?.sentBytes),
+  one(
+    'uplink_failed_tries_total',
+    'Requests that did not end with a stored batch since the start',
+    status => status.uplink?.failedTries,
+  ),
+]
+
+const gauges: readonly Definition[] = [
+  one('buffer_backlog_readings', 'Readings that the hub does not have yet', status => status.buffer.backlogReadings),
+  one('buffer_bytes', 'Bytes of the buffer on disk', status => status.buffer.bytes),
+  one('buffer_files', 'Files of the buffer', status => status.buffer.files),
+  one('buffer_dead_letters', 'Dead letters kept', status => status.buffer.deadLetters),
+  one('buffer_sealed_batches', 'Batches sealed and not acknowledged', status => status.buffer.sealedPending),
+  one('buffer_writable', '1 while commits work', status => (status.buffer.writable ? 1 : 0)),
+  one(
+    'buffer_oldest_seconds',
+    'Event time of the oldest reading that the hub does not have, seconds since 1970',
+    status => (status.buffer.oldestUs === null ? null : status.buffer.oldestUs / 1e6),
+  ),
+  one('enrolled', '1 when the agent is enrolled', status => (status.enrolment === null ? 0 : 1)),
+  eachSource('connections', 'Connections open', source => source.mqtt?.connections),
+  eachSource('source_up', '1 while the source hears its sensors', source => (source.state === 'running' ? 1 : 0)),
+  {
+    name: 'uplink_state',
+    help: '1 for the state that the uplink is in',
+    labels: ['state'],
+    values: ({ uplink }) =>
+      uplinkStates.map(state => ({ labels: { state }, value: (uplink?.state ?? 'stopped') === state ? 1 : 0 })),
+  },
+  {
+    name: 'build_info',
+    help: 'Always 1',
+    labels: ['version'],
+    values: ({ version }) => [{ labels: { version }, value: 1 }],
+  },
+]
