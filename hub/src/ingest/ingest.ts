@@ -51,6 +51,8 @@ export interface IngestParts {
   readonly inFlight: InFlight
   /** Backlog batches that one agent may have in flight when the hub is idle. */
   readonly maxCredits: number
+  /** Throws `storage-full` when there is no room to store. */
+  readonly checkRoom?: () => Promise<void>
   /** Wait for the log this long before 503, ms. */
   readonly appendTimeoutMs: number
   /** Sabotage for the proofs: answer before the append is durable. Never set in service. */
@@ -84,6 +86,7 @@ export class Ingest {
   /** POST /v1/batches. */
   async take(request: IncomingRequest): Promise<BatchAnswer> {
     batchMediaType(request.headers)
+    await this.#parts.checkRoom?.()
     const agent = await this.#findAgent(request)
     const { inFlight } = this.#parts
     const declared = request.headers['content-length']

@@ -23,10 +23,13 @@ const raw = z.object({
 
 const minute = z.object({
   ts: z.string().openapi({ description: 'Start of the minute' }),
-  n: z.int(),
+  readings: z.int().openapi({ description: 'Readings of any kind and quality' }),
+  n: z.int().openapi({ description: 'Of them, the numbers and booleans that are not bad: what the rest is about' }),
   mean: z.number().nullable(),
   min: z.number().nullable(),
   max: z.number().nullable(),
+  first: z.number().nullable(),
+  last: z.number().nullable(),
 })
 
 const answer = z
@@ -71,6 +74,9 @@ const route = createRoute({
   },
 })
 
+const rawColumns = ['ts', 'value', 'quality']
+const minuteColumns = ['ts', 'readings', 'n', 'mean', 'min', 'max', 'first', 'last']
+
 /** Resolution, where to go on (µs), and how many readings of exactly that time were given. The end stays as it was asked first. */
 const cursorForm = z.tuple([z.enum(['raw', '1m']), z.int(), z.int().nonnegative(), z.int()])
 
@@ -90,7 +96,7 @@ export function readingRoutes(app: HubApp, hub: HubServices): void {
     const span = spanOf(query, hub.now())
     const { items, next } = await (span.resolution === 'raw' ? rawPage : minutePage)(hub, id, span, limit)
     if (format === 'json') return c.json({ resolution: span.resolution, unit: series.unit, items, next }, 200)
-    const columns = span.resolution === 'raw' ? ['ts', 'value', 'quality'] : ['ts', 'n', 'mean', 'min', 'max']
+    const columns = span.resolution === 'raw' ? rawColumns : minuteColumns
     const lines = items.map(item => csvLine(columns.map(column => (item as Record<string, unknown>)[column])))
     if (next !== null) c.header('tributary-next', next)
     c.header('content-type', 'text/csv; charset=utf-8')

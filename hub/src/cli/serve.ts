@@ -1,0 +1,74 @@
+/** `tributary-hub serve`: runs the hub until SIGINT or SIGTERM. Results on stdout, the log as JSON lines on stderr. */
+import type { Command, CommandContext } from '@tributary/shared/cli'
+import { TributaryError } from '@tributary/shared/errors'
+import { destination, pino } from 'pino'
+import { readConfig } from '../config/read-config.ts'
+import { readSabotage } from '../config/sabotage.ts'
+import { type Hub, startHub } from '../hub.ts'
+
+export const serve: Command = {
+  name: 'serve',
+  summary: 'run the hub',
+  options: {
+    config: { type: 'string', short: 'c', help: 'configuration file; hub.yaml if there is one', value: 'FILE' },
+    data: { type: 'string', help: 'folder of keys and embedded database (data_dir)', value: 'DIR' },
+    host: { type: 'string', help: 'address to listen on (listen.host)', value: 'HOST' },
+    port: { type: 'string', help: 'port to listen on, 0 for a free one (listen.port)', value: 'PORT' },
+  },
+  examples: [
+    'tributary-hub serve',
+    'tributary-hub serve --data /var/lib/tributary --port 8443 --config hub.yaml',
+    'DATABASE_URL=postgres://… tributary-hub serve --json',
+  ],
+  async run(context) {
+    const env = environment(context)
+    const config = readConfig(stringOf(context.values.config), env)
+    const sabotage = readSabotage(env)
+    if (sabotage.size > 0) {
+      context.note(
+        `WARNING: TRIBUTARY_SABOTAGE breaks promises on purpose: ${[...sabotage].join(', ')}. DATA WILL BE LOST OR DOUBLED.`,
+      )
+    }
+    const logger = pino({ level: config.logLevel }, destination({ dest: 2, sync: true }))
+    const failed = Promise.withResolvers<TributaryError>()
+    const hub = await startHub({ config, logger, sabotage, onFailed: failed.resolve })
+    announce(context, hub)
+    const failure = await Promise.race([stopped(context.signal), failed.promise])
+    logger.info('stopping')
+    await hub.stop()
+    if (failure instanceof TributaryError) throw failure
+    logger.info('stopped')
+    return 0
+  },
+}
+
+/** Options of the command line win over the environment, and that over the file. */
+function environment({ values, env }: CommandContext): NodeJS.ProcessEnv {
+  const options = { data: 'TRIBUTARY_DATA_DIR', host: 'TRIBUTARY_HUB_HOST', port: 'TRIBUTARY_HUB_PORT' }
+  const given = Object.entries(options).flatMap(([option, name]) => {
+    const value = values[option]
+    return typeof value === 'string' ? [[name, value]] : []
+  })
+  return { ...env, ...Object.fromEntries(given) }
+}
+
+/** One line to wait for, once the hub answers. The admin key is shown to people at the start that made it, never to machines. */
+function announce(context: CommandContext, hub: Hub): void {
+  context.json({ event: 'ready', url: hub.url, adminKeyFile: hub.adminKeyFile })
+  context.out(`Tributary hub ready at ${hub.url}`)
+  if (hub.adminKey !== null) {
+    context.out(`Admin key, shown once and kept in ${hub.adminKeyFile}: ${hub.adminKey}`)
+    context.out('Next: tributary-hub token create --site NAME')
+  }
+}
+
+function stopped(signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+function stringOf(value: string | boolean | undefined): string | null {
+  return typeof value === 'string' ? value : null
+}

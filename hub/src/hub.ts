@@ -1,0 +1,305 @@
+/**
+ * A hub from its configuration: every stage, in the order in which a reading passes them.
+ *
+ *   http → ingest → event log → store, detect → database
+ *
+ * Beside them, for what is stored: rollups, merges, retention.
+ * Started from the back, stopped from the front: no more requests, then no more consuming, then the log, and Postgres last.
+ */
+import { accessSync, constants, existsSync, mkdirSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf, TributaryError } from '@tributary/shared/errors'
+import type { Logger } from 'pino'
+import { ensureAdminKey } from './auth/admin-key.ts'
+import { ApiKeys } from './auth/api-keys.ts'
+import { loadHubKey } from './auth/hub-key.ts'
+import type { HubConfig } from './config/hub-config.ts'
+import type { SabotageName } from './config/sabotage.ts'
+import { type Database, openDatabase } from './database/database.ts'
+import { DetectEffect } from './detect/detect-effect.ts'
+import { followAgentChanges } from './devices/agent-changes.ts'
+import { AgentDirectory } from './devices/agent-directory.ts'
+import { createApp } from './http/app.ts'
+import { hubMetrics } from './http/metrics.ts'
+import { listen } from './http/server.ts'
+import type { Readiness } from './http/services.ts'
+import { InFlight } from './ingest/in-flight.ts'
+import { Ingest } from './ingest/ingest.ts'
+import { Nonces } from './ingest/nonces.ts'
+import { RecentBatches } from './ingest/recent-batches.ts'
+import { SeriesBudgets } from './ingest/series-budgets.ts'
+import { SettledFloors } from './ingest/settled-floors.ts'
+import type { Effect } from './log/effect.ts'
+import { type EventLog, type LogLag, topics } from './log/event-log.ts'
+import { sabotages as effectSabotages, runEffect } from './log/exactly-once.ts'
+import { PostgresLog } from './log/postgres-log.ts'
+import { DiskGuard } from './store/disk-guard.ts'
+import { runMerges } from './store/merge-segments.ts'
+import { applyRetention } from './store/retention.ts'
+import { runRollups } from './store/rollups.ts'
+import { StoreEffect } from './store/store-effect.ts'
+
+/** Requests under way at a stop are waited for this long, ms. */
+const requestGraceMs = 8000
+
+const retentionEveryMs = 3_600_000
+const dayMs = 86_400_000
+
+export interface HubOptions {
+  readonly config: HubConfig
+  readonly logger: Logger
+  readonly sabotage?: ReadonlySet<SabotageName>
+  /** The hub cannot go on: stop it. */
+  readonly onFailed?: (error: TributaryError) => void
+}
+
+export interface Hub {
+  readonly url: string
+  /** Only at the start that made it. */
+  readonly adminKey: string | null
+  readonly adminKeyFile: string | null
+  stop(): Promise<void>
+}
+
+export async function startHub(options: HubOptions): Promise<Hub> {
+  const { config, logger, sabotage = new Set() } = options
+  const dataDir = prepareDataDir(config.dataDir)
+  /** How to stop what was started, in the order of starting. */
+  const started: (() => Promise<unknown>)[] = []
+  const stop = () => stopAll(started, logger)
+  try {
+    const database = await openHubDatabase(options, dataDir)
+    started.push(() => database.close())
+    const { pool } = database
+    const adminKey = await ensureAdminKey(database, dataDir)
+    const hubKey = loadHubKey(config.hubKeyFile ?? join(dataDir, 'hub-key.pem'))
+
+    const log = await PostgresLog.open(database, {
+      partitions: config.eventLog.partitions,
+      maxBytes: config.eventLog.maxBytes,
+      retainMs: config.eventLog.retain,
+      onError: err => logger.warn({ err }, 'event log: trying again'),
+    })
+    started.push(() => log.close())
+
+    const diskGuard = new DiskGuard({
+      path: database.embedded === null ? null : dataDir,
+      minFreeBytes: config.storage.minFree,
+    })
+    const store = new StoreEffect({ database, diskGuard })
+    const detect = new DetectEffect({ database, log, logger })
+    started.push(() => detect.close())
+    const consumers = new Consumers({ log, database, logger, sabotage })
+    consumers.start(store)
+    consumers.start(detect)
+    started.push(() => consumers.stop())
+    const upkeep = startUpkeep(database, config, logger)
+    started.push(upkeep)
+
+    const agents = new AgentDirectory(pool)
+    const following = new AbortController()
+    const followed = followAgentChanges(database.connectionString, agents, following.signal)
+    started.push(() => {
+      following.abort()
+      return followed
+    })
+
+    const ingest = new Ingest({
+      log,
+      agents,
+      budgets: new SeriesBudgets(pool, config.ingest.maxSeriesPerAgent),
+      recent: new RecentBatches(pool),
+      settled: new SettledFloors(pool),
+      nonces: new Nonces(),
+      inFlight: new InFlight(config.ingest.maxInFlight),
+      maxCredits: config.ingest.maxCredits,
+      appendTimeoutMs: config.ingest.appendTimeout,
+      checkRoom: () => diskGuard.check(),
+      ackBeforeCommit: sabotage.has('ack-before-commit'),
+    })
+
+    const metrics = hubMetrics(ingest, () => consumers.lag())
+    const app = createApp(
+      {
+        database,
+        ingest,
+        agents,
+        hubKey,
+        apiKeys: new ApiKeys(pool),
+        keyOverlapS: config.enrollment.keyOverlap / 1000,
+        readiness: async () => readiness(await checkDatabase(database), consumers.states()),
+        metrics: metrics.registry,
+        logger,
+        now: Date.now,
+      },
+      metrics.finished,
+    )
+    const server = await listen(app, config.listen)
+    started.push(() => server.close(requestGraceMs))
+    warnAboutClearText(config, server.url, logger)
+    return { url: server.url, adminKey: adminKey.created, adminKeyFile: adminKey.file, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+interface ConsumerParts {
+  readonly log: EventLog
+  readonly database: Database
+  readonly logger: Logger
+  readonly sabotage: ReadonlySet<SabotageName>
+}
+
+/** The consumers of the event log. One that stops loudly stays stopped, is named by `/readyz`, and harms no other. */
+class Consumers {
+  readonly #parts: ConsumerParts
+  readonly #stopping = new AbortController()
+  /** Group → `ok`, or why it stopped. */
+  readonly #states = new Map<string, string>()
+  readonly #running: Promise<void>[] = []
+
+  constructor(parts: ConsumerParts) {
+    this.#parts = parts
+  }
+
+  start(effect: Effect): void {
+    this.#states.set(effect.group, 'ok')
+    this.#running.push(this.#run(effect))
+  }
+
+  states(): ReadonlyMap<string, string> {
+    return this.#states
+  }
+
+  async lag(): Promise<ReadonlyMap<string, readonly LogLag[]>> {
+    const groups = [...this.#states.keys()]
+    const lags = await Promise.all(groups.map(group => this.#parts.log.lag(topics.batches, group)))
+    return new Map(groups.map((group, i) => [group, lags[i]!]))
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    await Promise.all(this.#running)
+  }
+
+  async #run(effect: Effect): Promise<void> {
+    const { log, database, logger, sabotage } = this.#parts
+    try {
+      await runEffect({
+        log,
+        database,
+        effect,
+        signal: this.#stopping.signal,
+        sabotage: effectSabotages.find(name => sabotage.has(name)),
+        onRewind: partition =>
+          logger.warn({ group: effect.group, partition }, 'the event log is another one: reading it again'),
+      })
+    } catch (error) {
+      if (this.#stopping.signal.aborted) return
+      this.#states.set(effect.group, `stopped: ${messageOf(error)}`)
+      logger.error({ err: error, group: effect.group }, 'consumer stopped; the rest of the hub goes on')
+    }
+  }
+}
+
+/** Rollups, merges and retention, until the function that it returns is called. What fails is noted and tried again. */
+function startUpkeep(database: Database, config: HubConfig, logger: Logger): () => Promise<unknown> {
+  const stopping = new AbortController()
+  const { signal } = stopping
+  const onError = (err: unknown) => logger.warn({ err }, 'upkeep of what is stored: trying again')
+  const running = [
+    runRollups({ database, signal, onError }),
+    runMerges({ database, signal, onError }),
+    runRetention(database, config, signal, onError),
+  ]
+  return () => {
+    stopping.abort()
+    return Promise.all(running)
+  }
+}
+
+async function runRetention(
+  database: Database,
+  { storage }: HubConfig,
+  signal: AbortSignal,
+  onError: (error: unknown) => void,
+) {
+  const rules = storage.rules.map(({ metric, retain }) => ({ metric, days: retain / dayMs }))
+  while (!signal.aborted) {
+    try {
+      await applyRetention(database, { rules, days: storage.retain / dayMs, rollupDays: storage.retainMinutes / dayMs })
+    } catch (error) {
+      onError(error)
+    }
+    await sleep(retentionEveryMs, undefined, { signal }).catch(() => undefined)
+  }
+}
+
+/** The data folder, made if it is missing; throws what to do when it cannot be used. */
+function prepareDataDir(path: string): string {
+  const dataDir = resolve(path)
+  try {
+    makeFolder(dataDir)
+    accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
+    return dataDir
+  } catch (cause) {
+    throw new TributaryError('storage', `the data folder ${dataDir} cannot be used: ${messageOf(cause)}`, {
+      cause,
+      hint: 'Name one that this account may write to: --data, data_dir or TRIBUTARY_DATA_DIR',
+    })
+  }
+}
+
+/** `mkdirSync` with `recursive` never returns below /proc, where making a folder fails with ENOENT although its parent is there. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return
+  if (!existsSync(dirname(path))) makeFolder(dirname(path))
+  mkdirSync(path, { mode: 0o700 })
+}
+
+function openHubDatabase({ config, logger, onFailed }: HubOptions, dataDir: string): Promise<Database> {
+  const { url, connections, embeddedPort, embeddedSharedBuffers } = config.database
+  const pool = { connections, onConnectionLost: (err: Error) => logger.warn({ err }, 'a database connection broke') }
+  if (url !== null) return openDatabase({ ...pool, url })
+  return openDatabase({
+    ...pool,
+    dataDir,
+    port: embeddedPort,
+    sharedBuffersMb: Math.round(embeddedSharedBuffers / 1024 ** 2),
+    report: step => logger.info(step),
+    ...(onFailed && { onFailed }),
+  })
+}
+
+async function checkDatabase(database: Database): Promise<string> {
+  try {
+    await database.pool.query('select 1')
+    return 'ok'
+  } catch (error) {
+    return messageOf(error)
+  }
+}
+
+function readiness(databaseState: string, consumers: ReadonlyMap<string, string>): Readiness {
+  const checks: Record<string, string> = { database: databaseState }
+  for (const [group, state] of consumers) checks[`consumer ${group}`] = state
+  return { ready: Object.values(checks).every(state => state === 'ok'), checks }
+}
+
+function warnAboutClearText({ listen: { host, tls } }: HubConfig, url: string, logger: Logger): void {
+  if (tls !== null || /^(localhost|127\.|::1$|\[::1\])/.test(host)) return
+  logger.warn({ url }, 'serving plain http off loopback: put HTTPS in front, or set listen.tls')
+}
+
+/** Every step, also after one that fails. */
+async function stopAll(started: (() => Promise<unknown>)[], logger: Logger): Promise<void> {
+  for (const stop of started.splice(0).reverse()) {
+    try {
+      await stop()
+    } catch (err) {
+      logger.error({ err }, 'stopping a part failed; going on with the rest')
+    }
+  }
+}
