@@ -1,8 +1,8 @@
 /**
- * The golden vectors: batches that between them use every form of the layout, with what makes each of them interesting.
+ * The golden vectors: small batches that between them use every form of the layout.
  *
- * `npm run` has no part in them: `node test/golden/generate.ts` writes the files, and a layout change that alters them needs a new
- * layout version. Written for the reader of a failing test: small, without randomness.
+ * `node test/golden/generate.ts` writes their files. A better choice among the forms changes the content and only asks for them to
+ * be written again; when bodies written before no longer decode, the layout has changed and needs a new version.
  */
 import type { Batch, BatchHeader, SeriesColumns } from '@tributary/shared/batch/batch'
 import type { Value } from '@tributary/shared/reading'

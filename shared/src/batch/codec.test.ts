@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { isTributaryError } from '../errors.ts'
 import { batchLimits } from '../protocol.ts'
@@ -153,6 +153,15 @@ test('100,000 readings are the most in a batch', () => {
   const most = new Float64Array(batchLimits.readings)
   expect(decodeOne(column(most)).values.length).toBe(batchLimits.readings)
   expect(codeOf(() => encodeOne(column(new Float64Array(batchLimits.readings + 1))))).toBe('too-large')
+})
+
+test('a batch whose content or body is larger than the hub takes is not encoded', () => {
+  const noise = (n: number) => Array.from({ length: n }, () => randomBytes(2048).toString('hex'))
+  const random = noise(2100)
+  expect(codeOf(() => encodeOne(column(random.slice(0, 1000))))).toBe('none')
+  expect(codeOf(() => encodeOne(column(random)))).toBe('too-large')
+  const repetitive = Array.from({ length: 8200 }, (_, i) => `${i}`.padEnd(limits.stringBytes, 'x'))
+  expect(codeOf(() => encodeOne(column(repetitive)))).toBe('too-large')
 })
 
 test('10,000 series are the most in a batch', () => {

@@ -6,6 +6,7 @@
  */
 import { constants, crc32, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { messageOf, TributaryError } from '../errors.ts'
+import { batchLimits } from '../protocol.ts'
 
 /** "TRB". */
 const magic = [0x54, 0x52, 0x42] as const
@@ -21,9 +22,11 @@ export interface FrameLimits {
   readonly inflatedBytes: number
 }
 
-/** Wrap content into a body. */
+/** Wrap content into a body. Throws `too-large` when the other side would refuse it. */
 export function wrap(content: Uint8Array): Uint8Array {
+  checkSize(content.length, batchLimits.inflatedBytes, 'content')
   const frame = zstdCompressSync(content, compression)
+  checkSize(frameOffset + frame.length, batchLimits.bodyBytes, 'body')
   const body = new Uint8Array(frameOffset + frame.length)
   body.set(magic)
   body[3] = layoutVersion
@@ -34,9 +37,7 @@ export function wrap(content: Uint8Array): Uint8Array {
 
 /** The content of a body. Without `checkCrc`, which is there to prove that the check is needed, damage goes unseen. */
 export function unwrap(body: Uint8Array, limits: FrameLimits, checkCrc = true): Uint8Array {
-  if (body.length > limits.bodyBytes) {
-    throw new TributaryError('too-large', `batch body is ${body.length} bytes, at most ${limits.bodyBytes} allowed`)
-  }
+  checkSize(body.length, limits.bodyBytes, 'body')
   if (body.length < frameOffset || magic.some((byte, i) => body[i] !== byte)) {
     throw new TributaryError('malformed', 'body is not a batch: it does not begin with "TRB"')
   }
@@ -56,6 +57,10 @@ export function unwrap(body: Uint8Array, limits: FrameLimits, checkCrc = true): 
     throw new TributaryError('malformed', 'batch is damaged: its CRC-32 does not match its content')
   }
   return content
+}
+
+function checkSize(bytes: number, limit: number, what: string): void {
+  if (bytes > limit) throw new TributaryError('too-large', `batch ${what} is ${bytes} bytes, at most ${limit} allowed`)
 }
 
 function inflate(frame: Uint8Array, maxBytes: number): Uint8Array {

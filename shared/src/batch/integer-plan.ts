@@ -28,6 +28,8 @@ export interface IntegerPlan {
 
 /** Beyond this range differences of differences would leave the exact integers: such a column is written value by value. */
 const widestRange = 2 ** 50
+/** Bytes of a column at which no other model is tried. */
+const smallEnough = 12
 
 export function planIntegers(values: Float64Array): IntegerPlan {
   const first = values.length > 0 ? values[0]! + 0 : 0 // −0 is the integer 0
@@ -77,6 +79,7 @@ function planUnits(units: Float64Array, base: number, tick: number): IntegerPlan
   const scratch = new Float64Array(units.length)
   const slope = Math.round(units[units.length - 1]! / (units.length - 1))
   let best = smallestPack(units, Model.delta, 0, base, tick, null, scratch)
+  if (best.size <= smallEnough) return best
   best = smallestPack(units, Model.line, 0, base, tick, best, scratch)
   if (slope !== 0) best = smallestPack(units, Model.line, slope, base, tick, best, scratch)
   if (units.length > 2) best = smallestPack(units, Model.delta2, units[1]!, base, tick, best, scratch)
@@ -187,8 +190,9 @@ function bestRice(
     residuals[i] = z
     lengths += bitLength(z)
   }
-  // No Rice code of z is shorter than its bits and one more.
-  if (lengths + count >= enough) return null
+  // A Rice code is at least one bit longer than its z, and in columns of long values hardly ever less than 1.5 on average.
+  const overhead = lengths > 4 * count ? 1.5 : 1
+  if (lengths + overhead * count >= enough) return null
   // The cost is convex enough in k to walk downhill from the typical length.
   const start = Math.min(maxRiceK, Math.max(0, Math.round(lengths / count) - 1))
   const below = walk(residuals, count, start, -1)

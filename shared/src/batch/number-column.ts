@@ -111,13 +111,12 @@ function decimalCandidates(values: Float64Array, words: Uint32Array): number[] {
   const n = values.length
   const counts = new Uint32Array(maxDecimals + 1)
   let decimal = 0
+  let p = 0
   for (let i = 0; i < n; i++) {
-    for (let p = 0; p <= maxDecimals; p++) {
-      if (nudgeOf(values[i]!, words, i, p) <= maxNudge) {
-        counts[p]!++
-        decimal++
-        break
-      }
+    p = leastDecimals(values, words, i, p)
+    if (p <= maxDecimals) {
+      counts[p]!++
+      decimal++
     }
     if (i === 31 && decimal === 0) break
   }
@@ -129,6 +128,16 @@ function decimalCandidates(values: Float64Array, words: Uint32Array): number[] {
     return covered >= n * (1 - fewExceptions)
   })
   return nearly < 0 || nearly === most ? [most] : [nearly, most]
+}
+
+/** The fewest decimals of value i, searched from `guess`; `maxDecimals` + 1 when it is no decimal. */
+function leastDecimals(values: Float64Array, words: Uint32Array, i: number, guess: number): number {
+  const value = values[i]!
+  let p = Math.min(guess, maxDecimals)
+  while (p <= maxDecimals && nudgeOf(value, words, i, p) > maxNudge) p++
+  if (p !== Math.min(guess, maxDecimals)) return p
+  while (p > 0 && nudgeOf(value, words, i, p - 1) <= maxNudge) p--
+  return p
 }
 
 const decimalBox = new Float64Array(1)
