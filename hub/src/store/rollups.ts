@@ -49,8 +49,8 @@ export async function runRollups({
 /**
  * One round of up to `marks`; returns how many marks it took, 0 also when another worker is at it.
  *
- * Plan: marks by their index, oldest minute first; each day of a series is read once, however many of its minutes are due; segments
- * by primary key, in the tables of that day and the one before. Values beyond ±1e150 would overflow the sums and are left out of
+ * Plan: marks by their index, oldest minute first; then each hour of a series is read once, by primary key in the tables of that day and
+ * the one before, and all minutes between its first and last due one are written: joining with the due ones costs far more. Values beyond ±1e150 would overflow the sums and are left out of
  * them, which makes sum, mean and m2 null.
  */
 export async function rollUpOnce(database: Database, settleMs: number, marks = maxMarks): Promise<number> {
@@ -59,7 +59,7 @@ export async function rollUpOnce(database: Database, settleMs: number, marks = m
       `select pg_try_advisory_xact_lock(hashtext('rollup_1m')) as ok`,
     )
     if (locks[0]?.ok !== true) return 0
-    await tx.query(`set local jit = off`)
+    await tx.query(`set local jit = off; set local work_mem = '64MB'`)
     const { rows } = await tx.query<{ taken: number }>({
       name: 'roll-up',
       text: `
@@ -69,28 +69,31 @@ export async function rollUpOnce(database: Database, settleMs: number, marks = m
             where bucket <= now() - interval '1 minute' - $1 * interval '1 ms'
             order by bucket, series_id limit $2))
           returning series_id, bucket
-        ), due as materialized (
-          select distinct series_id, bucket from taken
-        ), span as (
+        ), span as materialized (
           select series_id, min(bucket) as from_ts, max(bucket) + interval '1 minute' as to_ts
-          from due group by series_id, date_bin('1 day', bucket, 'epoch')
+          from taken group by series_id, date_bin('1 hour', bucket, 'epoch')
         ), point as (
-          select span.series_id, date_bin('1 minute', at.ts, 'epoch') as bucket, at.ts, g.segment_id, p.i, p.v,
+          select span.series_id, at.us / 60000000 as minute, at.us, g.segment_id, p.i, p.v,
                  p.v is not null and coalesce(p.q, 0) < 2 as counts, abs(p.v) < 1e150 as sane
           from span
           join segment g on g.series_id = span.series_id
             and g.t0 >= span.from_ts - interval '24 hours' and g.t0 < span.to_ts and g.t1 >= span.from_ts
+          cross join lateral (
+            select (extract(epoch from g.t0) * 1000000)::int8 as t0_us, (extract(epoch from span.from_ts) * 1000000)::int8 as from_us,
+                   (extract(epoch from span.to_ts) * 1000000)::int8 as to_us offset 0
+          ) once
           cross join lateral unnest(g.v, g.s, g.dt, g.q) with ordinality as p (v, s, dt, q, i)
-          cross join lateral (select g.t0 + (coalesce(p.dt, p.i - 1) * g.tick_us) * interval '1 microsecond') as at (ts)
-          where at.ts >= span.from_ts and at.ts < span.to_ts
+          cross join lateral (select once.t0_us + coalesce(p.dt, p.i - 1) * g.tick_us as us) at
+          where at.us >= once.from_us and at.us < once.to_us
         ), computed as (
-          select series_id, bucket, count(*) as readings, count(*) filter (where counts) as n,
+          select series_id, 'epoch'::timestamptz + minute * interval '1 minute' as bucket, count(*) as readings,
+                 count(*) filter (where counts) as n,
                  sum(v) filter (where counts and sane) as sum, avg(v) filter (where counts and sane) as mean,
                  regr_sxx(v, v) filter (where counts and sane) as m2, bool_and(sane) filter (where counts) as sane,
                  min(v) filter (where counts) as min, max(v) filter (where counts) as max,
                  array_agg(v) filter (where counts) as values
-          from (select * from point join due using (series_id, bucket) order by series_id, bucket, ts, segment_id, i) ordered
-          group by series_id, bucket
+          from (select * from point order by series_id, minute, us, segment_id, i) ordered
+          group by series_id, minute
         ), written as (
           insert into rollup_1m (series_id, bucket, readings, n, sum, mean, m2, min, max, first, last)
           select series_id, bucket, readings, n, case when sane then sum end, case when sane then mean end, case when sane then m2 end,
@@ -99,10 +102,6 @@ export async function rollUpOnce(database: Database, settleMs: number, marks = m
           on conflict (series_id, bucket) do update set
             readings = excluded.readings, n = excluded.n, sum = excluded.sum, mean = excluded.mean, m2 = excluded.m2,
             min = excluded.min, max = excluded.max, first = excluded.first, last = excluded.last
-        ), emptied as (
-          delete from rollup_1m r using due
-          where r.series_id = due.series_id and r.bucket = due.bucket
-            and not exists (select from computed c where c.series_id = due.series_id and c.bucket = due.bucket)
         )
         select count(*) as taken from taken`,
       values: [settleMs, marks],
