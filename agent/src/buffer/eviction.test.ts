@@ -1,0 +1,200 @@
+import { existsSync, mkdtempSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { Buffer } from './buffer.ts'
+import { accept, contents, lawHolds, message, reading } from './buffer-suite.ts'
+import { type BufferOptions, openBuffer } from './sqlite-buffer.ts'
+
+const MiB = 1024 * 1024
+const small = { maxBytes: MiB, fileBytes: 128 * 1024 }
+let folder: string
+const opened: Buffer[] = []
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tributary-evict-'))
+})
+afterEach(async () => {
+  for (const buffer of opened.splice(0)) await buffer.close()
+  await rm(folder, { recursive: true, force: true })
+})
+
+async function open(more: Partial<BufferOptions> = {}): Promise<Buffer> {
+  const fixed = {
+    folder,
+    worker: false,
+    windowMs: 0,
+    ballastBytes: 0,
+    sabotage: 'fsync-off' as const,
+    agentId: () => 'ag-a',
+  }
+  const buffer = await openBuffer({ ...fixed, ...small, ...more })
+  opened.push(buffer)
+  return buffer
+}
+
+async function shut(buffer: Buffer): Promise<void> {
+  opened.splice(opened.indexOf(buffer), 1)
+  await buffer.close()
+}
+
+async function fill(buffer: Buffer, from: number, to: number): Promise<void> {
+  for (let tsUs = from; tsUs < to; tsUs += 200) {
+    await accept(
+      buffer,
+      message(Array.from({ length: 200 }, (_, index) => reading('d', tsUs + index, Math.sin(tsUs + index)))),
+    )
+  }
+}
+
+async function drain(buffer: Buffer): Promise<number[]> {
+  const times: number[] = []
+  for (let batch = await buffer.seal(5000); batch; batch = await buffer.seal(5000)) {
+    times.push(...contents(batch.body).map(([, tsUs]) => tsUs))
+    await buffer.acknowledge(batch.epoch, batch.seq)
+  }
+  return times
+}
+
+test('above its bound the buffer gives up the oldest readings, each one counted', async () => {
+  const buffer = await open()
+  await fill(buffer, 0, 120_000)
+  const before = await buffer.stats()
+  expect(before.bytes).toBeLessThanOrEqual(MiB)
+  const onDisk = readdirSync(folder).filter(name => /\.db(-wal)?$/.test(name) && name !== 'lock.db')
+  expect(onDisk.reduce((sum, name) => sum + statSync(join(folder, name)).size, 0)).toBeLessThanOrEqual(MiB)
+  const { evicted } = before.counters
+  expect(evicted).toBeGreaterThan(10_000)
+  expect(before.losses.every(({ exact, reason }) => exact && reason === 'evicted')).toBe(true)
+  expect(before.losses.reduce((sum, { readings }) => sum + readings, 0)).toBe(evicted)
+  expect(before.backlogReadings).toBe(120_000 - evicted)
+  await shut(buffer)
+  const again = await open()
+  const times = await drain(again)
+  expect(times).toEqual(Array.from({ length: 120_000 - evicted }, (_, index) => index + evicted))
+  expect(lawHolds((await again.stats()).counters)).toBe(true)
+})
+
+test('acknowledged copies go before anything that was not sent', async () => {
+  const buffer = await open({ copyShare: 1 })
+  await fill(buffer, 0, 30_000)
+  await drain(buffer)
+  await fill(buffer, 30_000, 75_000)
+  const { counters, backlogReadings, bytes } = await buffer.stats()
+  expect(bytes).toBeLessThanOrEqual(MiB)
+  expect(counters.evicted).toBe(0)
+  expect(backlogReadings).toBe(45_000)
+})
+
+test('copies take no more than their share', async () => {
+  const buffer = await open({ copyShare: 0.25 })
+  for (let round = 0; round < 10; round++) {
+    await fill(buffer, round * 10_000, round * 10_000 + 10_000)
+    await drain(buffer)
+  }
+  const { counters, files, losses } = await buffer.stats()
+  // Two files of copies, what became a copy since the last new file, and the tail.
+  expect(files).toBeLessThanOrEqual(5)
+  expect({ evicted: counters.evicted, losses }).toEqual({ evicted: 0, losses: [] })
+})
+
+test('sealed batches that are evicted stand in the ledger under their own seq', async () => {
+  const buffer = await open()
+  await fill(buffer, 0, 10_000)
+  const sealed: number[] = []
+  for (let batch = await buffer.seal(1000); batch; batch = await buffer.seal(1000)) sealed.push(batch.seq)
+  await fill(buffer, 10_000, 120_000)
+  const { counters, losses } = await buffer.stats()
+  const bySeq = losses.filter(loss => loss.epoch === buffer.epoch && loss.fromSeq <= 10)
+  expect(bySeq).toMatchObject([{ fromSeq: 1, reason: 'evicted', exact: true }])
+  expect(losses.reduce((sum, { readings }) => sum + readings, 0)).toBe(counters.evicted)
+  const pending = await buffer.pending()
+  expect(pending.every(({ floor, seq }) => floor <= seq)).toBe(true)
+  expect((await buffer.seal(10))?.floor).toBeGreaterThan(10)
+})
+
+test('the next batch tells the hub what was lost, until one that did is acknowledged', async () => {
+  const buffer = await open()
+  await fill(buffer, 0, 100_000)
+  const { losses } = await buffer.stats()
+  const first = await buffer.seal(10)
+  const second = await buffer.seal(10)
+  const { decodeBatch } = await import('@tributary/shared/batch/codec')
+  expect(decodeBatch(first!.body).header.losses).toEqual(losses)
+  expect(decodeBatch(second!.body).header.losses).toEqual(losses)
+  await buffer.acknowledge(second!.epoch, second!.seq)
+  const third = await buffer.seal(10)
+  expect(decodeBatch(third!.body).header.losses).toEqual([])
+  expect((await buffer.stats()).losses).toEqual(losses)
+})
+
+test('copies given up are a loss once the floor of the hub falls below them', async () => {
+  const buffer = await open({ copyShare: 0 })
+  for (let round = 0; round < 6; round++) {
+    await fill(buffer, round * 10_000, round * 10_000 + 10_000)
+    await drain(buffer)
+  }
+  const { counters } = await buffer.stats()
+  await buffer.settle(buffer.epoch, 13)
+  const again = await buffer.settle(buffer.epoch, 1)
+  const after = await buffer.stats()
+  const lost = after.losses.reduce((sum, { readings }) => sum + readings, 0)
+  expect(again).toBe(after.sealedPending)
+  expect(lost + after.backlogReadings).toBe(counters.accepted)
+  expect(after.counters.evicted).toBe(lost)
+  expect(lost).toBeGreaterThan(0)
+  expect(after.losses.every(({ reason }) => reason === 'hub-lost')).toBe(true)
+  expect(lawHolds(after.counters)).toBe(true)
+})
+
+test('a file left behind by a crash during eviction is removed, not sent again', async () => {
+  const buffer = await open()
+  await fill(buffer, 0, 100_000)
+  const { backlogReadings } = await buffer.stats()
+  await shut(buffer)
+  expect(existsSync(join(folder, '000001.db'))).toBe(false)
+  writeFileSync(join(folder, '000001.db'), 'left behind')
+  const again = await open()
+  expect(existsSync(join(folder, '000001.db'))).toBe(false)
+  expect((await again.stats()).backlogReadings).toBe(backlogReadings)
+})
+
+test('dead letters are bounded by number and bytes, survive new files, and stay counted', async () => {
+  const buffer = await open({ maxDeadLetters: 20, maxDeadLetterBytes: 10_000 })
+  const letter = (bytes: number) => ({
+    source: 'mqtt',
+    origin: 'o',
+    reason: 'r',
+    payload: new Uint8Array(bytes),
+    receivedAtUs: 1,
+  })
+  for (let index = 0; index < 30; index++) await accept(buffer, message([], { deadLetter: letter(10) }))
+  expect((await buffer.deadLetters(100)).map(({ id }) => id)).toEqual(
+    Array.from({ length: 20 }, (_, index) => index + 11),
+  )
+  await fill(buffer, 0, 60_000)
+  expect(await buffer.deadLetters(100)).toHaveLength(20)
+  for (let index = 0; index < 3; index++) await accept(buffer, message([], { deadLetter: letter(4900) }))
+  expect((await buffer.deadLetters(100)).map(({ id }) => id)).toEqual([32, 33])
+  await accept(buffer, message([], { deadLetter: letter(10_001) }))
+  expect(await buffer.deadLetters(100)).toEqual([])
+  const { counters } = await buffer.stats()
+  expect(counters.deadLettered).toBe(34)
+  expect(lawHolds(counters)).toBe(true)
+})
+
+test('a busy sender pushes out its own receipts, not those of a quiet one; all move to new files', async () => {
+  const buffer = await open({ maxReceipts: 100 })
+  const receipt = (scope: string, id: number) => ({ scope, id, digest: id.toString(16).padStart(16, '0') })
+  await accept(buffer, message([], { receipt: receipt('mqtt2:quiet', 5) }))
+  for (let id = 1; id <= 500; id++) await accept(buffer, message([], { receipt: receipt('mqtt1:busy', id) }))
+  await fill(buffer, 0, 60_000)
+  await shut(buffer)
+  const receipts = (await open({ maxReceipts: 100 })).receipts()
+  expect(receipts.length).toBeLessThanOrEqual(100)
+  expect(receipts).toContainEqual(receipt('mqtt2:quiet', 5))
+  expect(receipts).toContainEqual(receipt('mqtt1:busy', 500))
+  expect(receipts).toContainEqual(receipt('mqtt1:busy', 460))
+  expect(receipts).not.toContainEqual(receipt('mqtt1:busy', 1))
+})
