@@ -24,7 +24,7 @@ afterAll(async () => {
 }, 60_000)
 
 interface Series {
-  readonly series_id: number
+  readonly seriesId: number
   readonly device: string
   readonly metric: string
 }
@@ -96,7 +96,7 @@ describe('a reading', () => {
       const page = await get<{ items: Series[] }>('/v1/series?device=press-1')
       return page.items.length > 0 ? page : null
     })
-    const { series_id: id } = items[0]!
+    const id = items.find(series => series.metric === 'temp')!.seriesId
     const from = new Date(Date.now() - 3_600_000).toISOString()
     const raw = await get<{ items: unknown[] }>(`/v1/series/${id}/readings?from=${from}&resolution=raw`)
     expect(raw.items.length).toBe(3)

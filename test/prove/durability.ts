@@ -195,9 +195,9 @@ async function drain(agent: RunningAgent, hub: RunningHub, load: Load): Promise<
 /** Records of the log that the store has not applied. */
 async function storeLag(hub: RunningHub): Promise<number> {
   const text = await (await fetch(`${hub.url}/metrics`)).text()
-  const rows = [...text.matchAll(/^tributary_hub_consumer_lag_records\{[^}]*group="store"[^}]*\} (\d+)/gm)]
-  if (rows.length === 0) throw new Error('the hub exports no tributary_hub_consumer_lag_records for the store')
-  return rows.reduce((sum, row) => sum + Number(row[1]), 0)
+  const lag = /^tributary_log_lag_records\{consumer="store"\} (\d+)/m.exec(text)
+  if (lag === null) throw new Error('the hub exports no tributary_log_lag_records of the store')
+  return Number(lag[1])
 }
 
 /** Devices that keep messages in flight, and what they sent and saw acknowledged. */
@@ -214,10 +214,13 @@ class Load {
 
   constructor(port: number) {
     for (let i = 0; i < devices; i++) {
-      const device = new MqttDevice({ port, clientId: `proof-${i}` })
+      const device = new MqttDevice({ port, clientId: `proof-${i}`, backoff: { baseMs: 50, capMs: 400 } })
       this.#devices.push(device)
-      for (let slot = 0; slot < inFlightEach; slot++)
-        this.#loops.push(this.#publish(device, `dev${i}`, slot, i % 2 === 0 ? 1 : 2))
+      for (let slot = 0; slot < inFlightEach; slot++) {
+        const loop = this.#publish(device, `dev${i}`, slot, i % 2 === 0 ? 1 : 2)
+        loop.catch(() => undefined) // abandoned: `stop` has waited for it
+        this.#loops.push(loop)
+      }
     }
   }
 
