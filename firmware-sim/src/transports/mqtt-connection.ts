@@ -79,6 +79,7 @@ export async function connectMqtt(
     if (code === 0) connack.resolve(packet.sessionPresent)
     else connack.reject(refusal(target.url, code))
   })
+  connack.promise.catch(() => undefined) // awaited below, unless CONNECT cannot be written
   packets.on('error', error => socket.destroy(error))
   socket.on('data', chunk => {
     heardMs = performance.now()
@@ -97,9 +98,9 @@ export async function connectMqtt(
   const abort = () => socket.destroy(new Error('stopped'))
   signal.addEventListener('abort', abort, { once: true })
   const timeout = setTimeout(() => socket.destroy(new Error('no answer to CONNECT')), target.connectTimeoutMs)
-  write(encodeConnect(target, clean))
   let sessionPresent: boolean
   try {
+    write(encodeConnect(target, clean))
     sessionPresent = await connack.promise
   } catch (error) {
     socket.destroy()
@@ -141,7 +142,7 @@ function encodeConnect({ clientId, username, password, keepAliveS }: MqttTarget,
     protocolVersion: 4,
     clientId,
     clean,
-    keepalive: keepAliveS,
+    keepalive: Math.ceil(keepAliveS),
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password: Buffer.from(password) }),
   })

@@ -4,11 +4,12 @@
  * port libraries do (until then a "\n" towards the device arrives as "\r\n").
  *
  * The pair stays alive while nobody has the port open, so a reader may come, go and come back; opening a serial port discards
- * what waited in it. `close` hangs the line up: the reader sees a port that vanishes. That needs the last descriptor of the
+ * what waited in it. `close` hangs the line up, as a USB adapter that is pulled: `path` is gone, a reader's reads give 0 bytes and
+ * its writes EIO. (serialport 13 reads on and on then, without an event, until something is written.) Hanging up needs the last descriptor of the
  * master: a child process inherits it when it is started while the pair is open, and keeps the line up until it ends.
  * Linux and macOS; the terminal comes from node-pty's prebuilt binary.
  */
-import { write } from 'node:fs'
+import { closeSync, write } from 'node:fs'
 import { createRequire } from 'node:module'
 import { Duplex } from 'node:stream'
 import { ReadStream } from 'node:tty'
@@ -33,6 +34,7 @@ export async function openPtyPair(): Promise<PtyPair> {
   const opened = openTerminal()
   // Held open so that the master never sees the line hang up between two readers; never read.
   const slave = new ReadStream(opened.slave)
+  closeSync(opened.slave) // the stream has opened the terminal again for itself
   slave.setRawMode(true)
   const reader = new ReadStream(opened.master)
   const master = createMaster(reader, opened.master)
