@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { openDatabase } from './database.ts'
 import { testDatabase } from './test-database.ts'
 
 test('a transaction that throws leaves nothing behind', async () => {
@@ -33,4 +34,14 @@ test('two databases of one run do not see each other', async () => {
   await using two = await testDatabase()
   await one.pool.query(`insert into agent (agent_id, site, name) values ('ag-1', 'site', 'one')`)
   expect((await two.pool.query('select count(*) as n from agent')).rows).toEqual([{ n: 0 }])
+})
+
+test('a server that acknowledges before it is durable is refused, with the setting to change', async () => {
+  await using database = await testDatabase({ empty: true })
+  const { rows } = await database.pool.query<{ name: string }>('select current_database() as name')
+  await database.pool.query(`alter database ${rows[0]?.name} set synchronous_commit = off`)
+  await expect(openDatabase({ url: database.connectionString })).rejects.toMatchObject({
+    code: 'config',
+    hint: expect.stringContaining('= on'),
+  })
 })

@@ -45,6 +45,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const embedded = options.url === undefined ? await EmbeddedPostgres.start(options) : null
   try {
     const connectionString = options.url ?? embedded?.connectionString() ?? ''
+    await checkServer(connectionString)
     await migrate(connectionString)
     return connectDatabase(connectionString, options, embedded)
   } catch (error) {
@@ -52,6 +53,40 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
     throw asUnavailable(error)
   }
 }
+
+/** Refuse a server that is too old, or that acknowledges what it may still lose. */
+async function checkServer(connectionString: string): Promise<void> {
+  const client = new pg.Client({ connectionString, application_name: 'tributary-hub' })
+  await client.connect()
+  try {
+    const { rows } = await client.query<{ name: string; value: string }>(
+      `select name, setting as value from pg_settings
+       where name in ('server_version_num', 'fsync', 'full_page_writes', 'synchronous_commit')`,
+    )
+    for (const { name, value } of rows) {
+      if (name === 'server_version_num' && Number(value) < oldestServer) {
+        throw new TributaryError(
+          'unsupported-version',
+          `the database server is version ${value}, the hub needs ${oldestServer} or later`,
+        )
+      }
+      if (value === 'off') {
+        throw new TributaryError(
+          'config',
+          `the database server has ${name} = off: it acknowledges what a power cut can take back`,
+          {
+            hint: `set ${name} = on for this database`,
+          },
+        )
+      }
+    }
+  } finally {
+    await client.end()
+  }
+}
+
+/** Postgres 15. */
+const oldestServer = 150_000
 
 /** A pool on a database whose schema is up to date. */
 export function connectDatabase(

@@ -8,6 +8,7 @@
  */
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { statSync } from 'node:fs'
 import { cp, mkdir, readFile, rename, rm, symlink } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { basename, dirname, join } from 'node:path'
@@ -39,13 +40,16 @@ export async function postgresTree(
 ): Promise<PostgresTree> {
   const { native, version } = from ?? (await platformPackage())
   const major = version.split('.')[0] ?? ''
+  const folders = [native, ...copies.map(copy => join(copy, `postgres-${version}`))]
+  for (const folder of folders) if (await runs(folder, account)) return { bin: join(folder, 'bin'), major }
   const failures: string[] = []
-  for (const [index, folder] of [native, ...copies.map(copy => join(copy, `postgres-${version}`))].entries()) {
+  for (const folder of folders) {
     try {
-      if (index > 0 && !(await runs(folder, account))) await copyTree(native, folder, account, report)
-      await makeLinks(folder)
+      if (account !== null && !canEnter(dirname(folder), account)) throw new Error(`${account.name} cannot enter it`)
+      if (folder === native) await makeLinks(folder)
+      else await copyTree(native, folder, account, report)
       if (await runs(folder, account)) return { bin: join(folder, 'bin'), major }
-      failures.push(`${folder}: does not run as ${account?.name ?? 'this account'}`)
+      failures.push(`${folder}: does not run`)
     } catch (error) {
       failures.push(`${folder}: ${messageOf(error)}`)
     }
@@ -78,6 +82,16 @@ export async function platformPackage(): Promise<PostgresPackage> {
 function glibc(): boolean {
   const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } }
   return report.header?.glibcVersionRuntime !== undefined
+}
+
+/** Whether the mode bits of a folder, and of all above it, let the account pass. What does not exist yet is made passable. */
+function canEnter(folder: string, account: Account): boolean {
+  const found = statSync(folder, { throwIfNoEntry: false })
+  if (found !== undefined) {
+    const bit = found.uid === account.uid ? 0o100 : found.gid === account.gid ? 0o010 : 0o001
+    if ((found.mode & bit) === 0) return false
+  }
+  return dirname(folder) === folder || canEnter(dirname(folder), account)
 }
 
 async function runs(tree: string, account: Account | null): Promise<boolean> {
