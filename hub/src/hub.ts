@@ -49,6 +49,8 @@ const dayMs = 86_400_000
 export interface HubOptions {
   readonly config: HubConfig
   readonly logger: Logger
+  /** Open already; stays the caller's. Without it, the one of the configuration. */
+  readonly database?: Database
   readonly sabotage?: ReadonlySet<SabotageName>
   /** The hub cannot go on: stop it. */
   readonly onFailed?: (error: TributaryError) => void
@@ -69,8 +71,8 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   const started: (() => Promise<unknown>)[] = []
   const stop = () => stopAll(started, logger)
   try {
-    const database = await openHubDatabase(options, dataDir)
-    started.push(() => database.close())
+    const database = options.database ?? (await openHubDatabase(options, dataDir))
+    if (options.database === undefined) started.push(() => database.close())
     const { pool } = database
     const adminKey = await ensureAdminKey(database, dataDir)
     const hubKey = loadHubKey(config.hubKeyFile ?? join(dataDir, 'hub-key.pem'))

@@ -39,7 +39,7 @@ async function problem(response: Response): Promise<Problem> {
 
 test('a batch of an unknown agent is refused', async () => {
   const stranger = new TestGateway(
-    hub,
+    (path, init) => hub.send(path, init),
     { ...gateway.enrolled, agentId: 'ag-aaaaaaaaaaaaaaaaaaaa' },
     generateKeyPairSync('ed25519').privateKey,
   )
@@ -48,7 +48,11 @@ test('a batch of an unknown agent is refused', async () => {
 })
 
 test('a batch signed with another key is refused', async () => {
-  const thief = new TestGateway(hub, gateway.enrolled, generateKeyPairSync('ed25519').privateKey)
+  const thief = new TestGateway(
+    (path, init) => hub.send(path, init),
+    gateway.enrolled,
+    generateKeyPairSync('ed25519').privateKey,
+  )
   expect(await problem(await thief.sendBatch(thief.batch(1)))).toMatchObject({ status: 401, code: 'unauthenticated' })
 })
 

@@ -109,20 +109,12 @@ export class TestHub implements AsyncDisposable {
   }
 
   enroll(token: string, key: KeyObject): Promise<Response> {
-    const publicKey = publicKeyText(key)
-    const proof = sign(null, enrollProof(token, publicKey), key).toString('base64url')
-    return this.send(paths.enroll, {
-      method: 'POST',
-      headers: { 'content-type': mediaTypes.json },
-      body: JSON.stringify({ token, publicKey, name: 'gateway', proof }),
-    })
+    return sendEnrolment((path, init) => this.send(path, init), token, key)
   }
 
   /** A gateway that is enrolled and can sign. */
   async gateway(): Promise<TestGateway> {
-    const { privateKey } = generateKeyPairSync('ed25519')
-    const answer = (await (await this.enroll(await this.token(), privateKey)).json()) as EnrollAnswer
-    return new TestGateway(this, answer, privateKey)
+    return enrolledGateway((path, init) => this.send(path, init), await this.token())
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -145,6 +137,26 @@ export class TestHub implements AsyncDisposable {
   }
 }
 
+/** Sends a request to a hub, over a socket or not. */
+export type Send = (path: string, init: RequestInit) => Promise<Response>
+
+export function sendEnrolment(send: Send, token: string, key: KeyObject): Promise<Response> {
+  const publicKey = publicKeyText(key)
+  const proof = sign(null, enrollProof(token, publicKey), key).toString('base64url')
+  return send(paths.enroll, {
+    method: 'POST',
+    headers: { 'content-type': mediaTypes.json },
+    body: JSON.stringify({ token, publicKey, name: 'gateway', proof }),
+  })
+}
+
+/** A gateway that is enrolled and can sign. */
+export async function enrolledGateway(send: Send, token: string): Promise<TestGateway> {
+  const { privateKey } = generateKeyPairSync('ed25519')
+  const answer = (await (await sendEnrolment(send, token, privateKey)).json()) as EnrollAnswer
+  return new TestGateway(send, answer, privateKey)
+}
+
 export interface SendOptions {
   readonly createdS?: number
   readonly path?: string
@@ -155,12 +167,12 @@ export interface SendOptions {
 }
 
 export class TestGateway {
-  readonly #hub: TestHub
+  readonly #send: Send
   readonly enrolled: EnrollAnswer
   readonly #key: KeyObject
 
-  constructor(hub: TestHub, enrolled: EnrollAnswer, key: KeyObject) {
-    this.#hub = hub
+  constructor(send: Send, enrolled: EnrollAnswer, key: KeyObject) {
+    this.#send = send
     this.enrolled = enrolled
     this.#key = key
   }
@@ -213,7 +225,7 @@ export class TestGateway {
       ...options.headers,
     }
     const signed = this.#sign('POST', options.path ?? paths.batches, headers, body, options.createdS)
-    return this.#hub.send(options.path ?? paths.batches, {
+    return this.#send(options.path ?? paths.batches, {
       method: 'POST',
       headers: signed,
       body: options.tamper?.(body) ?? body,
@@ -222,7 +234,7 @@ export class TestGateway {
 
   hello(nonce: string = makeNonce(), createdS?: number): Promise<Response> {
     const headers = this.#sign('GET', paths.hello, { [fields.nonce]: nonce }, new Uint8Array(), createdS)
-    return this.#hub.send(paths.hello, { headers })
+    return this.#send(paths.hello, { headers })
   }
 
   /** The headers of the last signed request, for checking signed answers. */

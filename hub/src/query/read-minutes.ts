@@ -1,6 +1,9 @@
 /**
- * One series in minutes, from the rollups. A minute appears some seconds after its end, and again changed when late readings are
- * rolled up. Plan: primary key of `rollup_1m`.
+ * One series in minutes: from the rollups, and from the readings themselves for minutes whose readings changed since (the current
+ * one always). So nothing that is stored is missing.
+ *
+ * Plan: primary key of `rollup_1m`; marks by `rollup_dirty_bucket`; the readings from the first marked minute to the last in one
+ * range scan, so that a day's segments are unpacked once.
  */
 import type { Pool } from 'pg'
 
@@ -29,11 +32,29 @@ export interface MinutesAsked {
 
 export async function readMinutes(pool: Pool, asked: MinutesAsked): Promise<MinuteRow[]> {
   const { rows } = await pool.query<MinuteRow>(
-    `select (extract(epoch from bucket) * 1000000)::int8 as "tsUs", readings, n, mean, min, max, first, last
-       from rollup_1m
-      where series_id = $1
-        and bucket >= 'epoch'::timestamptz + $2 * interval '1 microsecond'
-        and bucket < 'epoch'::timestamptz + $3 * interval '1 microsecond'
+    `with span as (
+       select 'epoch'::timestamptz + $2 * interval '1 microsecond' as from_ts, 'epoch'::timestamptz + $3 * interval '1 microsecond' as to_ts
+     ), dirty as (
+       select distinct bucket from rollup_dirty, span where series_id = $1 and bucket >= from_ts and bucket < to_ts
+     ), bounds as (
+       select min(bucket) as from_ts, max(bucket) + interval '1 minute' as to_ts from dirty
+     ), fresh as (
+       select date_bin('1 minute', ts, 'epoch') as bucket, count(*)::int as readings,
+              count(value) filter (where quality < 2)::int as n, case when bool_and(abs(value) < 1e150) filter (where quality < 2)
+                   then avg(value) filter (where quality < 2 and abs(value) < 1e150) end as mean,
+              min(value) filter (where quality < 2), max(value) filter (where quality < 2),
+              (array_agg(value order by ts) filter (where value is not null and quality < 2))[1] as first,
+              (array_agg(value order by ts desc) filter (where value is not null and quality < 2))[1] as last
+         from bounds, lateral readings($1, bounds.from_ts, bounds.to_ts)
+        group by 1
+     )
+     select (extract(epoch from bucket) * 1000000)::int8 as "tsUs", readings, n, mean, min, max, first, last
+       from (
+         select bucket, readings, n, mean, min, max, first, last from rollup_1m, span
+          where series_id = $1 and bucket >= from_ts and bucket < to_ts and bucket not in (select bucket from dirty)
+         union all
+         select bucket, readings, n, mean, min, max, first, last from fresh where bucket in (select bucket from dirty)
+       ) as minutes
       order by bucket
       limit $4`,
     [asked.seriesId, asked.fromUs, asked.toUs, asked.limit],
