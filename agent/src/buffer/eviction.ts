@@ -10,7 +10,7 @@
  */
 import { closeSync, existsSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { isDamage } from './buffer-file.ts'
+import { isDamage, storageError } from './buffer-file.ts'
 import { removeDatabase } from './rotate.ts'
 import {
   bufferBytes,
@@ -56,7 +56,7 @@ export function watchDisk(state: StoreState): void {
     }
   }
   const wanted = config.ballastBytes
-  if (wanted > 0 && !existsSync(ballastPath(state)) && freeBytes(state) >= wanted + config.minFreeBytes) {
+  if (wanted > 0 && !existsSync(ballastPath(state)) && freeBytes(state) >= 2 * wanted) {
     makeBallast(state, wanted)
   }
 }
@@ -99,11 +99,27 @@ function evict(state: StoreState, file: ClosedFile, reason: string): void {
   }
   state.doomed.push(file.no)
   state.dirty = true
-  flushState(state)
+  finishEviction(state)
+}
+
+/**
+ * Make the ledger durable, then unlink. On a disk so full that the ledger does not fit the space comes first: a crash in between
+ * finds the file missing, and counts the same number.
+ */
+export function finishEviction(state: StoreState): void {
+  if (state.doomed.length === 0) return
+  try {
+    flushState(state)
+  } catch (error) {
+    if (storageError(error).code !== 'storage-full') throw error
+    unlinkDoomed(state)
+    flushState(state)
+    return
+  }
   unlinkDoomed(state)
 }
 
-export function unlinkDoomed(state: StoreState): void {
+function unlinkDoomed(state: StoreState): void {
   for (const no of state.doomed.splice(0)) {
     if (state.reader?.no === no) closeReader(state)
     removeDatabase(filePath(state.folder, no))

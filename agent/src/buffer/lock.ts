@@ -4,6 +4,7 @@
 import { join } from 'node:path'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
 import Database from 'better-sqlite3'
+import { makePrivate } from './buffer-file.ts'
 
 export interface FolderLock {
   release(): void
@@ -14,6 +15,7 @@ export function lockFolder(folder: string): FolderLock {
   const path = join(folder, 'lock.db')
   let database: Database.Database | null = null
   try {
+    makePrivate(path)
     database = new Database(path, { timeout: 0 })
     database.pragma('journal_mode = MEMORY')
     database.exec('BEGIN EXCLUSIVE')

@@ -5,7 +5,7 @@
  * costs only what stood on it. The caller checks each record's own CRC, so a stale or torn page is at worst a record that is refused.
  * File and log formats: sqlite.org/fileformat2.html, §1.6 (b-tree pages, overflow), §2.1 (record), §4.1 (log).
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs'
 
 export type Cell = number | string | Uint8Array | null
 
@@ -15,6 +15,7 @@ export interface ScannedRecord {
 }
 
 const leafPage = 0x0d
+const blockBytes = 4096
 const logHeaderBytes = 32
 const frameHeaderBytes = 24
 
@@ -41,7 +42,7 @@ interface Pages {
 
 /** The database file alone. */
 function filePages(path: string, pageBytes: number): Pages {
-  const bytes = existsSync(path) ? readFileSync(path) : new Uint8Array(0)
+  const bytes = readWhatCanBe(path)
   const page = (no: number) => {
     const at = (no - 1) * pageBytes
     return no > 0 && at + pageBytes <= bytes.length ? bytes.subarray(at, at + pageBytes) : undefined
@@ -54,10 +55,29 @@ function filePages(path: string, pageBytes: number): Pages {
   }
 }
 
+/** The bytes of a file, with zeros for the blocks that the medium does not give any more; nothing for a file that is not there. */
+function readWhatCanBe(path: string): Uint8Array {
+  if (!existsSync(path)) return new Uint8Array(0)
+  const fd = openSync(path, 'r')
+  try {
+    const bytes = new Uint8Array(fstatSync(fd).size)
+    for (let at = 0; at < bytes.length; at += blockBytes) {
+      try {
+        readSync(fd, bytes, at, Math.min(blockBytes, bytes.length - at), at)
+      } catch (error) {
+        if (!(error instanceof Error && 'code' in error && error.code === 'EIO')) throw error
+      }
+    }
+    return bytes
+  } finally {
+    closeSync(fd)
+  }
+}
+
 /** The database with every frame of the log's running generation over it, whatever the frames' checksums say. */
 function logPages(path: string, pageBytes: number): Pages {
   const file = filePages(path, pageBytes)
-  const log = existsSync(`${path}-wal`) ? readFileSync(`${path}-wal`) : new Uint8Array(0)
+  const log = readWhatCanBe(`${path}-wal`)
   const newest = new Map<number, Uint8Array>()
   const frames: [number, Uint8Array][] = []
   const view = viewOf(log)

@@ -10,7 +10,7 @@ import type { BufferStats, Receipt, SealedBatch, StoredDeadLetter } from './buff
 import { storageError } from './buffer-file.ts'
 import { commitGroup } from './commit.ts'
 import { acknowledge, pendingBatches, settle } from './copies.ts'
-import { keepBounds, makeRoom, unlinkDoomed, watchDisk } from './eviction.ts'
+import { finishEviction, keepBounds, makeRoom, watchDisk } from './eviction.ts'
 import type { Group } from './group.ts'
 import { openStore, type StoreOptions } from './open-store.ts'
 import { rotateWhenFull } from './rotate.ts'
@@ -51,6 +51,7 @@ export type StoreResult = StoreResults[keyof StoreResults]
 
 export class Store {
   private readonly state: StoreState
+  private maintainAfterMs = 0
 
   constructor(options: StoreOptions) {
     this.state = openStore(options)
@@ -117,13 +118,15 @@ export class Store {
     }
   }
 
-  /** After an answer was given. A failure here is tried again after the next one. */
+  /** After an answer was given. A failure here is tried again a second later. */
   maintain(): void {
     const { state } = this
+    if (performance.now() < this.maintainAfterMs) return
     try {
       if (rotateWhenFull(state)) keepBounds(state)
-      unlinkDoomed(state)
+      finishEviction(state)
     } catch (error) {
+      this.maintainAfterMs = performance.now() + 1000
       state.notices.push(`the buffer could not begin a new file: ${messageOf(error)}`)
     }
   }
