@@ -14,8 +14,11 @@ export async function* pace<T>(
   for await (const item of items) {
     if (signal.aborted) return
     first ??= { tsUs: timeUs(item), atMs: performance.now() }
-    const waitMs = first.atMs + (timeUs(item) - first.tsUs) / 1000 / speed - performance.now()
-    if (waitMs > 0 && !(await sleep(waitMs, true, { signal }).catch(() => false))) return
+    const dueMs = first.atMs + (timeUs(item) - first.tsUs) / 1000 / speed
+    while (dueMs > performance.now()) {
+      const waited = await sleep(Math.ceil(dueMs - performance.now()), true, { signal }).catch(() => false)
+      if (!waited) return
+    }
     yield item
   }
 }

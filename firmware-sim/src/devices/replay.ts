@@ -45,13 +45,14 @@ export async function* createReplay(options: ReplayOptions): AsyncGenerator<Emis
   let seq = 0
   for await (const row of rows) {
     moveUs ??= firstMove(times, row.tsUs, lastUs, startUs)
+    if (row.values.length === 0) continue
     const tsUs = times === 'now' ? clock() : row.tsUs + moveUs
     const readings = row.values.map(({ metric, value }) => ({
       metric: rename(metric, options, row.columns),
       unit,
       value,
     }))
-    if (readings.length > 0) yield* chain.apply({ device, tsUs, seq: seq++, readings })
+    yield* chain.apply({ device, tsUs, seq: seq++, readings })
   }
   yield* chain.end()
 }

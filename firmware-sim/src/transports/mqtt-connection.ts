@@ -161,7 +161,8 @@ function corkedWriter(socket: Socket): MqttConnection['write'] {
         socket.uncork()
       })
     }
-    socket.write(packet, done && (() => done()))
+    // A write that the kernel takes at once calls back in the same turn; a publisher in a loop would never let the loop go on.
+    socket.write(packet, done && (() => setImmediate(done)))
   }
 }
 
