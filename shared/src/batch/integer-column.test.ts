@@ -19,7 +19,10 @@ const planOf = (values: readonly number[]) => planIntegers(Float64Array.from(val
 const range = (n: number, value: (i: number) => number) => Array.from({ length: n }, (_, i) => value(i))
 
 /** A fixed pseudo-random whole number below `max` for each i. */
-const noise = (i: number, max: number) => (Math.imul(i + 1, 0x9e37_79b1) >>> 13) % max
+function noise(i: number, max: number): number {
+  const mixed = Math.imul(i + 1, 0x9e37_79b1)
+  return (Math.imul(mixed ^ (mixed >>> 15), 0x85eb_ca6b) >>> 16) % max
+}
 
 test('columns of any safe integers come back', () => {
   const integer = fc.oneof(fc.maxSafeInteger(), fc.integer({ min: -100, max: 100 }), fc.integer())
