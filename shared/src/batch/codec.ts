@@ -140,11 +140,11 @@ export function decodeContent(content: Uint8Array, limits: DecodeLimits = batchL
   const source = new ByteReader(content)
   const summary = readSummary(source, limits)
   const strings = readSection(source, Section.strings)
-  const table: StringTable = readStringTable(strings, 3 * limits.series + limits.readings)
+  const table: StringTable = readStringTable(strings, 3 * summary.series + summary.readings)
   expectEnd(strings)
   const readings = readSection(source, Section.readings)
   const columns = readReadings(readings, table, summary)
-  if (source.remaining > 0) throw unknownSection(source.u8())
+  if (source.remaining > 0) throw misplacedSection(source.u8(), 'nothing')
   return { header: summary.header, columns }
 }
 
@@ -170,8 +170,7 @@ function readSummary(source: ByteReader, limits: DecodeLimits): BatchSummary {
 
 function readSection(source: ByteReader, kind: number): ByteReader {
   const found = source.u8()
-  if (found !== kind)
-    throw found > Section.readings ? unknownSection(found) : malformed(`section ${found} where ${kind} belongs`)
+  if (found !== kind) throw misplacedSection(found, `section ${kind}`)
   return source.slice(source.uvarint())
 }
 
@@ -179,10 +178,11 @@ function expectEnd(section: ByteReader): void {
   if (section.remaining > 0) throw malformed(`${section.remaining} bytes too many in a section`)
 }
 
-function unknownSection(kind: number): TributaryError {
-  const what = kind === Section.aggregates ? 'aggregates' : `a section of kind ${kind}`
+function misplacedSection(found: number, expected: string): TributaryError {
+  if (found <= Section.readings) return malformed(`section ${found} where ${expected} belongs`)
+  const what = found === Section.aggregates ? 'aggregates' : `a section of kind ${found}`
   return new TributaryError('unsupported-version', `batch holds ${what}, which this program does not read`, {
-    hint: 'update the hub',
+    hint: 'update the older side',
   })
 }
 

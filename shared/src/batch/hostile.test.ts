@@ -167,6 +167,13 @@ test('a section of aggregates is refused as unsupported', () => {
   expect(codeOf(wrap(content))).toBe('unsupported-version')
 })
 
+test('a section that stands twice is refused', () => {
+  const content = encodeContent(small).slice()
+  const headerSection = content.subarray(0, 2 + content[1]!)
+  expect(codeOf(wrap(Buffer.concat([headerSection, content])))).toBe('malformed')
+  expect(codeOf(wrap(Buffer.concat([content, headerSection])))).toBe('malformed')
+})
+
 test('a body that inflates beyond the bound is too large', () => {
   const bomb = bombOf(batchLimits.inflatedBytes + 1)
   expect(bomb.length).toBeLessThan(10_000)
@@ -187,7 +194,8 @@ test.each<[string, string, Sections]>([
   ['2^53 − 1 readings', 'too-large', { readings: Number.MAX_SAFE_INTEGER }],
   ['2^53 − 1 series', 'too-large', { series: Number.MAX_SAFE_INTEGER }],
   ['2^53 − 1 strings', 'too-large', { strings: out => out.uvarint(Number.MAX_SAFE_INTEGER) }],
-  ['strings that are not there', 'malformed', { strings: out => out.uvarint(100_000) }],
+  ['strings that are not there', 'malformed', { strings: out => out.uvarint(4) }],
+  ['more strings than names and values', 'too-large', { strings: out => out.uvarint(5) }],
   [
     'a string of 2^53 − 1 bytes',
     'too-large',
