@@ -7,7 +7,7 @@
  * It starts from the end, so that nothing is heard before it can be kept, and stops from the beginning, so that everything heard
  * is kept. It runs without an enrolment too: readings are kept, and sent once `tributary-agent enroll` has stored an identity.
  */
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
@@ -16,6 +16,7 @@ import type { Buffer as ReadingBuffer } from './buffer/buffer.ts'
 import { bufferConfig } from './buffer/buffer-config.ts'
 import { openBuffer } from './buffer/sqlite-buffer.ts'
 import type { AgentConfig } from './config/agent-config.ts'
+import { makeDataFolder } from './config/data-folder.ts'
 import type { SabotageName } from './config/sabotage.ts'
 import { bufferSlice, uplinkSlice } from './config/stage-configs.ts'
 import { createDecoder, type Decoder } from './decode/decoder.ts'
@@ -76,7 +77,7 @@ export class Agent {
     for (const name of sabotage)
       log.warn({ sabotage: name }, 'SABOTAGE: a promise is broken on purpose; never run so outside of a proof')
     try {
-      await makeFolder(config.dataDir)
+      await makeDataFolder(config.dataDir)
       this.#identity = await loadIdentity(config.dataDir)
       const buffer = await this.#startBuffer()
       const decoder = createDecoder({ routes: config.decode.routes, maxPayloadBytes: config.mqtt.maxPayload })
@@ -268,21 +269,6 @@ export async function checkConfig(config: AgentConfig): Promise<void> {
   if (config.hub.url !== null) parseHubUrl(config.hub.url, config.hub.insecure)
   const credentials = new Credentials(await mqttUsers(config))
   if (config.mqtt.enabled) MqttSource.checkAddress(config.mqtt, credentials)
-}
-
-async function makeFolder(dataDir: string): Promise<void> {
-  try {
-    await mkdir(dataDir, { recursive: true, mode: 0o700 })
-  } catch (cause) {
-    throw new TributaryError(
-      'storage',
-      `the data folder ${dataDir} cannot be made (${(cause as NodeJS.ErrnoException).code})`,
-      {
-        cause,
-        hint: 'Set data_dir (or TRIBUTARY_DATA_DIR) to a folder that this user may write.',
-      },
-    )
-  }
 }
 
 async function mqttUsers({ mqtt }: AgentConfig): Promise<{ readonly name: string; readonly passwordHash: string }[]> {

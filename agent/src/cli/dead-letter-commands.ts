@@ -8,6 +8,7 @@ import { TributaryError } from '@tributary/shared/errors'
 import type { StoredDeadLetter } from '../buffer/buffer.ts'
 import { openBuffer } from '../buffer/sqlite-buffer.ts'
 import type { AgentConfig } from '../config/agent-config.ts'
+import { makeDataFolder } from '../config/data-folder.ts'
 import { bufferSlice } from '../config/stage-configs.ts'
 import { createDecoder } from '../decode/decoder.ts'
 import { allLetters, createDeadLetters, type DeadLetters, type ReplayResult } from '../health/dead-letters.ts'
@@ -90,6 +91,7 @@ async function withDeadLetters(
   const config = await readConfigOption(context)
   const agent = await findRunningAgent(config)
   if (agent !== null) return (await use(remote(agent))) ?? 0
+  await makeDataFolder(config.dataDir)
   const buffer = await openBuffer({ ...bufferSlice(config), agentId: () => null, worker: false, notify: context.note })
   try {
     return (await use(local(buffer, config))) ?? 0

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Command, CommandContext } from '@tributary/shared/cli'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
+import { makeDataFolder } from '../config/data-folder.ts'
 import { enroll } from '../identity/enroll.ts'
 import { configOption, readConfigOption, textValue } from './config-option.ts'
 import { readStdin } from './read-stdin.ts'
@@ -41,6 +42,7 @@ export const enrollCommand: Command = {
         hint: 'Give --hub https://…, or set hub.url in the configuration.',
       })
     }
+    await makeDataFolder(config.dataDir)
     const name = textValue(values, 'name') ?? config.name
     const { identity, previousAgentId } = await enroll({
       hub,
