@@ -1,5 +1,6 @@
 import type { Packet } from 'mqtt-packet'
 import { afterEach, describe, expect, it } from 'vitest'
+import { testCertificate, testCertificateKey } from '../../../agent/src/identity/test-certificate.ts'
 import { MqttDevice, type MqttDeviceOptions } from './mqtt-device.ts'
 import { connack, startTestBroker, type TestBroker, type TestConnection } from './test-broker.ts'
 
@@ -219,5 +220,19 @@ describe('an MQTT device', () => {
     const started = d.start()
     await d.close()
     await expect(started).rejects.toMatchObject({ code: 'aborted' })
+  })
+
+  it('speaks TLS to a broker whose authority it knows, with user name and password', async () => {
+    const tls = await startTestBroker(willing, { key: testCertificateKey, cert: testCertificate })
+    cleanups.push(tls.close)
+    const url = `mqtts://127.0.0.1:${tls.port}`
+    const d = device({ port: 0, url, ca: testCertificate, username: 'sensor', password: 'secret' })
+    await d.publish('t', 'x', 1)
+    expect(tls.connections.at(-1)?.packets[0]).toMatchObject({ username: 'sensor', password: Buffer.from('secret') })
+    const lost = Promise.withResolvers<Error>()
+    const stranger = device({ port: 0, url, clientId: 'd2', events: { disconnected: lost.resolve } })
+    void stranger.start()
+    expect((await lost.promise).message).toMatch(/certificate/)
+    expect((await lost.promise).message).not.toContain('secret')
   })
 })

@@ -82,6 +82,13 @@ describe('a device on an acknowledging line', () => {
     expect(written.map(w => w.split(' ')[0]).sort()).toEqual(['1', '2', '2', '3', '4', '5', '6'])
   })
 
+  it('refuses a window of 0 or of more frames than an agent remembers', () => {
+    const { port } = line(ack)
+    const open = (window: number) => new SerialDevice({ port, framing: 'acknowledged', window })
+    for (const window of [0, 65, 1.5]) expect(() => open(window)).toThrow(/1 to 64/)
+    expect(() => open(64)).not.toThrow()
+  })
+
   it('ignores acknowledgements of nothing', async () => {
     const { port } = line(text => `ACK 99\nNAK\n${ack(text)}`)
     const d = await device({ port, framing: 'acknowledged' })

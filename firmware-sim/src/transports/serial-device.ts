@@ -17,7 +17,7 @@ export interface SerialDeviceOptions {
   /** The device's end of the line. */
   readonly port: Duplex
   readonly framing: SerialFraming
-  /** Frames that may wait for their acknowledgement; default 1. */
+  /** Frames that may wait for their acknowledgement: 1 to 64, as many as an agent remembers; default 1. */
   readonly window?: number
   /** Default 1000. */
   readonly resendMs?: number
@@ -27,6 +27,9 @@ export interface SerialDeviceOptions {
   readonly name?: string
   readonly onResent?: (n: number) => void
 }
+
+/** An agent recognises a repeated frame among this many. */
+const maxWindow = 64
 
 interface Frame {
   readonly n: number
@@ -53,8 +56,8 @@ export class SerialDevice implements Transport {
 
   constructor(options: SerialDeviceOptions) {
     const { window = 1, framing, name = 'serial' } = options
-    if (!(Number.isInteger(window) && window >= 1))
-      throw new TributaryError('config', `the window must be 1 or more frames, not ${window}`)
+    if (!(Number.isInteger(window) && window >= 1 && window <= maxWindow))
+      throw new TributaryError('config', `the window must be 1 to ${maxWindow} frames, not ${window}`)
     this.#options = options
     this.acknowledges = framing === 'acknowledged'
     this.name = `${name} ${framing}`

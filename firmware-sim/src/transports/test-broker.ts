@@ -1,7 +1,9 @@
 /**
  * The far end of the wire for tests: a TCP server that shows every packet as it arrived and answers only as it is told.
  */
+
 import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 import { generate, type Packet, parser } from 'mqtt-packet'
 
 export interface TestConnection {
@@ -21,10 +23,11 @@ export interface TestBroker {
 
 export async function startTestBroker(
   answer: (packet: Packet, connection: TestConnection) => void,
+  tls?: TlsOptions,
 ): Promise<TestBroker> {
   const connections: TestConnection[] = []
   const sockets = new Set<Socket>()
-  const server = createServer(socket => {
+  const onSocket = (socket: Socket) => {
     sockets.add(socket)
     const connection: TestConnection = {
       index: connections.length,
@@ -42,7 +45,8 @@ export async function startTestBroker(
     socket.on('data', chunk => packets.parse(chunk))
     socket.on('error', () => socket.destroy())
     socket.on('close', () => sockets.delete(socket))
-  })
+  }
+  const server = tls === undefined ? createServer(onSocket) : createTlsServer(tls, onSocket)
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   return {
     port: (server.address() as AddressInfo).port,
