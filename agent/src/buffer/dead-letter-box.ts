@@ -5,7 +5,7 @@
  * every new tail file, so they are all in one file and change in the transaction of the commit that brings them.
  */
 import type { DeadLetter, StoredDeadLetter } from './buffer.ts'
-import type { BufferFile } from './buffer-file.ts'
+import { type BufferFile, isDamage } from './buffer-file.ts'
 
 export class DeadLetterBox {
   /** Dropped because of the bounds, since the first start. */
@@ -52,9 +52,13 @@ export class DeadLetterBox {
     }
   }
 
-  /** Copy everything into the next tail; part of its first transaction. */
+  /** Copy everything that can be read into the next tail; part of its first transaction. */
   carry(from: BufferFile, to: BufferFile): void {
-    for (const letter of from.deadLetters()) to.putDeadLetter(letter)
+    try {
+      for (const letter of from.deadLetters()) to.putDeadLetter(letter)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+    }
   }
 
   drop(tail: BufferFile, ids: readonly number[]): number {

@@ -170,6 +170,7 @@ export class PendingGroup {
 
   private addReading(reading: Reading): void {
     if (!Number.isSafeInteger(reading.tsUs)) throw malformed(`a time of ${reading.tsUs} µs`)
+    if (!(reading.quality >= 0 && reading.quality <= 2)) throw malformed(`a quality of ${reading.quality}`)
     const series = this.seriesIndex(reading.series)
     const value = reading.value
     if (this.readings === this.capacity) this.grow()
@@ -258,6 +259,7 @@ function copied<T extends { set(from: T): void }>(to: T, from: T): T {
 }
 
 function checkName(name: SeriesName): void {
+  if (name.device === '' || name.metric === '') throw malformed('a series without a device or metric name')
   bounded(name.device, limits.nameBytes, 'a device name')
   bounded(name.metric, limits.nameBytes, 'a metric name')
   bounded(name.unit, limits.unitBytes, 'a unit')

@@ -34,6 +34,15 @@ export function repairing<T>(state: StoreState, no: number, read: () => T): T | 
   }
 }
 
+/** The file being written is damaged: go on in a new one, and save what is whole of the old. */
+export function setTailAside(state: StoreState): void {
+  const { tailNo: no } = state
+  state.notices.push(`file ${no} of the buffer is damaged while it is written; a new one begins`)
+  rotate(state)
+  const closed = state.closed.find(file => file.no === no)
+  if (closed) repairFile(state, closed)
+}
+
 /** Replace a closed file by what can be saved of it. */
 export function repairFile(state: StoreState, closed: ClosedFile): void {
   const path = filePath(state.folder, closed.no)

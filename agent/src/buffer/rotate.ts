@@ -4,8 +4,9 @@
  * next start.
  */
 import { closeSync, fsyncSync, openSync, rmSync } from 'node:fs'
+import { messageOf } from '@tributary/shared/errors'
 import type { BatchEntry } from './buffer-file.ts'
-import { BufferFile } from './buffer-file.ts'
+import { BufferFile, isDamage } from './buffer-file.ts'
 import type { GoneRange } from './ledger.ts'
 import { encodeReceipts, receiptColumns } from './receipts.ts'
 import { encodeRow } from './row-codec.ts'
@@ -53,7 +54,16 @@ export function rotate(state: StoreState): void {
   state.tailNo = no
   state.tailReadings = 0
   writeMark(state)
-  old.retire()
+  retire(state, old)
+}
+
+/** What a damaged file cannot do any more does not stop the new one. */
+function retire(state: StoreState, old: BufferFile): void {
+  try {
+    old.retire()
+  } catch (error) {
+    state.notices.push(`${old.path} could not be closed well: ${messageOf(error)}`)
+  }
 }
 
 /** The first row of a file: no readings, the receipts that hold. */
@@ -79,9 +89,25 @@ function describe(state: StoreState): ClosedFile {
     readings: state.tailReadings,
     bytes: state.tail.bytes,
     closedAtMs: Date.now(),
-    batches: batchRanges(state.epochs.states.flatMap(({ epoch }) => state.tail.batchesFrom(epoch, 0))),
+    batches: batchesOfTail(state),
     holes: state.tailHoles.length > 0,
   }
+}
+
+function batchesOfTail(state: StoreState): GoneRange[] {
+  try {
+    return batchRanges(state.epochs.states.flatMap(({ epoch }) => state.tail.batchesFrom(epoch, 0)))
+  } catch (error) {
+    if (!isDamage(error)) throw error
+    return batchRanges(pendingOfTail(state))
+  }
+}
+
+/** As far as it is known without reading: the batches of the tail that are pending. */
+function pendingOfTail(state: StoreState): BatchEntry[] {
+  return state.epochs.states.flatMap(({ epoch, pending }) =>
+    pending.filter(batch => batch.file === state.tailNo).map(batch => ({ ...batch, epoch, nextRow: 0, nextOffset: 0 })),
+  )
 }
 
 /** Runs of neighbouring seqs with their readings. */

@@ -48,6 +48,7 @@ export function seal(state: StoreState, maxReadings: number, header: SealHeader)
       return sealTaken(state, taken, header)
     } catch (error) {
       if (!isTributaryError(error, 'too-large') && !isTributaryError(error, 'malformed')) throw error
+      checkHeader(state, header)
       if (taken.readings === 1) {
         state.notices.push(`a reading cannot be sent: ${messageOf(error)}`)
         moveCursor(state, taken)
@@ -58,6 +59,12 @@ export function seal(state: StoreState, maxReadings: number, header: SealHeader)
       }
     }
   }
+}
+
+/** Throws when it is the header that cannot be encoded: no reading is to blame then. */
+function checkHeader(state: StoreState, header: SealHeader): void {
+  const { epoch, counters } = state
+  encodeBatch({ header: { ...header, epoch, seq: 1, counters, losses: [] }, columns: [] })
 }
 
 function sealTaken(state: StoreState, taken: Taken, header: SealHeader): SealedBatch {

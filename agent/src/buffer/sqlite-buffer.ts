@@ -171,6 +171,10 @@ class SqliteBuffer implements Buffer {
   private refusal(heldBytes: number): TributaryError | null {
     if (this.mode === 'refusing' || this.mode === 'closed') return this.failure
     const { maxHeldBytes } = this.parts.config
+    if (heldBytes > maxHeldBytes) {
+      const what = `a message of about ${heldBytes} bytes is more than the buffer holds (${maxHeldBytes}); it was not kept`
+      return new TributaryError('too-large', what)
+    }
     const held = this.forming.heldBytes + (this.inFlight?.heldBytes ?? 0)
     if (held + heldBytes <= maxHeldBytes) return null
     const what = `${held} bytes wait for the disk, at most ${maxHeldBytes} may; the message was not kept`

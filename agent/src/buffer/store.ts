@@ -7,12 +7,13 @@
 import type { LossRange } from '@tributary/shared/batch/batch'
 import { messageOf } from '@tributary/shared/errors'
 import type { BufferStats, Receipt, SealedBatch, StoredDeadLetter } from './buffer.ts'
-import { storageError } from './buffer-file.ts'
+import { isDamage, storageError } from './buffer-file.ts'
 import { commitGroup } from './commit.ts'
 import { acknowledge, pendingBatches, settle } from './copies.ts'
 import { finishEviction, keepBounds, makeRoom, watchDisk } from './eviction.ts'
 import type { Group } from './group.ts'
 import { openStore, type StoreOptions } from './open-store.ts'
+import { setTailAside } from './repair.ts'
 import { rotateWhenFull } from './rotate.ts'
 import { oldestUnsealedUs, type SealHeader, seal } from './sealing.ts'
 import { bufferBytes, closeReader, flushState, type StoreState } from './state.ts'
@@ -70,8 +71,7 @@ export class Store {
     try {
       return this.perform(request)
     } catch (thrown) {
-      const error = storageError(thrown)
-      if (error.code !== 'storage-full' || !this.madeRoom()) throw error
+      if (!this.remedied(thrown)) throw storageError(thrown)
     }
     try {
       return this.perform(request)
@@ -131,11 +131,16 @@ export class Store {
     }
   }
 
-  private madeRoom(): boolean {
+  /** Did something change that makes another try worth it? */
+  private remedied(thrown: unknown): boolean {
+    const { state } = this
     try {
-      return makeRoom(this.state)
+      if (storageError(thrown).code === 'storage-full') return makeRoom(state)
+      if (!isDamage(thrown)) return false
+      setTailAside(state)
+      return true
     } catch (error) {
-      this.state.notices.push(`the buffer could not make room: ${messageOf(error)}`)
+      state.notices.push(`the buffer could not help itself: ${messageOf(error)}`)
       return false
     }
   }
