@@ -29,6 +29,12 @@ import { createApp } from './app.ts'
 import { hubMetrics } from './metrics.ts'
 import type { HubApp, HubServices } from './services.ts'
 
+export interface TestHubOptions {
+  readonly now?: () => number
+  readonly parts?: Partial<IngestParts>
+  readonly maxSeriesPerAgent?: number
+}
+
 export class TestHub implements AsyncDisposable {
   readonly app: HubApp
   readonly services: HubServices
@@ -40,14 +46,9 @@ export class TestHub implements AsyncDisposable {
   logFailure: Error | null = null
   readonly #dataDir: string
 
-  private constructor(
-    database: Database,
-    dataDir: string,
-    adminKey: string,
-    now: () => number,
-    parts: Partial<IngestParts>,
-  ) {
+  private constructor(database: Database, dataDir: string, adminKey: string, options: TestHubOptions) {
     this.database = database
+    const { now = Date.now, parts = {} } = options
     this.#dataDir = dataDir
     this.adminKey = adminKey
     const { pool } = database
@@ -55,7 +56,7 @@ export class TestHub implements AsyncDisposable {
     const ingest = new Ingest({
       log: this.#memoryLog(),
       agents,
-      budgets: new SeriesBudgets(pool),
+      budgets: new SeriesBudgets(pool, options.maxSeriesPerAgent),
       recent: new RecentBatches(pool),
       settled: new SettledFloors(pool, now),
       nonces: new Nonces(),
@@ -81,11 +82,11 @@ export class TestHub implements AsyncDisposable {
     this.app = createApp(this.services, metrics.finished)
   }
 
-  static async start(options: { now?: () => number; parts?: Partial<IngestParts> } = {}): Promise<TestHub> {
+  static async start(options: TestHubOptions = {}): Promise<TestHub> {
     const database = await testDatabase()
     const dataDir = mkdtempSync(join(tmpdir(), 'tributary-http-'))
     const { created } = await ensureAdminKey(database, dataDir)
-    return new TestHub(database, dataDir, created ?? '', options.now ?? Date.now, options.parts ?? {})
+    return new TestHub(database, dataDir, created ?? '', options)
   }
 
   /** A request of people, with the admin key. */
