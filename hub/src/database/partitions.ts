@@ -52,10 +52,21 @@ export async function listPartitions(database: Database, parent: string): Promis
   return rows
 }
 
-/** Drop a table. Gives up after a second behind long-running readers (55P03): the caller tries again at its next round. */
-export async function dropPartition(database: Database, name: string): Promise<void> {
-  await database.transaction(async tx => {
+/**
+ * Drop a table of `parent`, if `check` still says so once nobody writes: new writers wait for the transaction, and it waits for
+ * those at work. Gives up after a second behind them or behind long readers (55P03): the caller tries again at its next round.
+ */
+export async function dropPartition(
+  database: Database,
+  parent: string,
+  name: string,
+  check: (tx: pg.PoolClient) => Promise<boolean> = async () => true,
+): Promise<boolean> {
+  return await database.transaction(async tx => {
     await tx.query(`set local lock_timeout = '1s'`)
+    await tx.query(`lock table only ${pg.escapeIdentifier(parent)} in access exclusive mode`)
+    if (!(await check(tx))) return false
     await tx.query(`drop table if exists ${pg.escapeIdentifier(name)}`)
+    return true
   })
 }

@@ -29,7 +29,7 @@ export class DigestTables {
       await makePartition(this.database, 'batch_digest', { name, from, to: new Date((day + 1) * dayMs) })
     }
     for (const { name, to } of await listPartitions(this.database, 'batch_digest')) {
-      if (to.getTime() <= (today - keepDays) * dayMs) await dropPartition(this.database, name)
+      if (to.getTime() <= (today - keepDays) * dayMs) await dropPartition(this.database, 'batch_digest', name)
     }
     this.checkedAt = performance.now()
   }

@@ -2,9 +2,12 @@
  * The tables of the Postgres event log: made ahead of time, measured, and dropped when every group has passed them.
  *
  * A table covers `tableMs` of time. It is dropped when its time ended `retainMs` ago and every registered group is past its last
- * record; the record before a group's position is kept, because the consumer compares it on assignment. A group that is registered
- * and no longer runs therefore holds the log until `forgetGroup`, or until its bound makes `append` refuse.
+ * record; the record before a group's position is kept, because the consumer compares it on assignment. At the byte bound neither
+ * is waited for: any table that every group has passed goes, so that a full log frees itself (a consumer that misses its last
+ * record then reads from the log's start, which is its position). A group that is registered and no longer runs holds the log
+ * until `forgetGroup`, or until the bound makes `append` refuse.
  */
+import type pg from 'pg'
 import type { Database } from '../database/database.ts'
 import { isRetryableDatabaseError } from '../database/database-error.ts'
 import { dropPartition, listPartitions, makePartition } from '../database/partitions.ts'
@@ -48,35 +51,41 @@ export class PostgresLogTables {
     this.sizeBytes = rows[0]?.bytes ?? 0
   }
 
-  /** Returns the names dropped. At the byte bound the time to retain is not waited for. */
+  /** Returns the names dropped. */
   async dropPassed(): Promise<string[]> {
+    const { pool } = this.database
     const dropped: string[] = []
-    const { rows } = await this.database.pool.query<{ now: Date }>('select now() as now')
-    const now = rows[0]?.now.getTime() ?? Date.now()
-    const before = this.isFull ? now : now - this.options.retainMs
+    const { rows } = await pool.query<{ now: Date }>('select now() as now')
+    const before = this.isFull
+      ? Number.POSITIVE_INFINITY
+      : (rows[0]?.now.getTime() ?? Date.now()) - this.options.retainMs
+    const keepLast = !this.isFull
     for (const { name, to } of await listPartitions(this.database, 'log_record')) {
-      if (to.getTime() > before || !(await this.isPassed(name))) continue
+      if (to.getTime() > before || !(await isPassed(pool, name, keepLast))) continue
       try {
-        await dropPartition(this.database, name)
-        dropped.push(name)
+        // Asked again under the lock: an append that had not committed before counts now.
+        if (await dropPartition(this.database, 'log_record', name, tx => isPassed(tx, name, keepLast)))
+          dropped.push(name)
       } catch (error) {
         if (!isRetryableDatabaseError(error)) throw error // busy readers: the next round tries again
       }
     }
     return dropped
   }
+}
 
-  private async isPassed(table: string): Promise<boolean> {
-    const { rows } = await this.database.pool.query<{ needed: boolean }>(
-      `with held as (select topic, partition, max(log_offset) as last from ${table} group by topic, partition),
-            groups as (select distinct topic, consumer from log_lease)
-       select exists (
-         select from held
-         left join groups on groups.topic = held.topic
-         left join log_lease l on l.topic = held.topic and l.consumer = groups.consumer and l.partition = held.partition
-         where coalesce(l.next_offset, 0) - 1 <= held.last
-       ) as needed`,
-    )
-    return rows[0]?.needed === false
-  }
+/** Whether every registered group is past the table's last records. An empty table is passed. */
+async function isPassed(db: pg.Pool | pg.PoolClient, table: string, keepLast: boolean): Promise<boolean> {
+  const { rows } = await db.query<{ needed: boolean }>(
+    `with held as (select topic, partition, max(log_offset) as last from ${table} group by topic, partition),
+          groups as (select distinct topic, consumer from log_lease)
+     select exists (
+       select from held
+       left join groups on groups.topic = held.topic
+       left join log_lease l on l.topic = held.topic and l.consumer = groups.consumer and l.partition = held.partition
+       where coalesce(l.next_offset, 0) - $1 <= held.last
+     ) as needed`,
+    [keepLast ? 1 : 0],
+  )
+  return rows[0]?.needed === false
 }

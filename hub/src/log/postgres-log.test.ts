@@ -120,24 +120,29 @@ test('above its byte bound the log refuses with a time to wait, and takes append
     ),
   )
   await under.log.keepHouse()
-  // The table of the group's last record stays: one small record in a later table lets the full ones go.
-  await sleep(1100)
-  await until(async () => {
-    await under.database.pool
-      .query(`update log_head set next_offset = next_offset + 1 returning next_offset`)
-      .then(({ rows }) =>
-        under.database.pool.query(
-          `insert into log_record (topic, partition, log_offset, key, bytes) values ($1, 0, $2, 'key', 'x')`,
-          [topic, rows[0].next_offset - 1],
-        ),
-      )
-    await sleep(600)
-    await under.log.keepHouse()
-    return await under.log.append(topic, 'key', Buffer.from('small')).then(
-      () => true,
-      () => false,
-    )
-  })
+  const { offset } = await append(under.log, 'key', 'small')
+  await until(() => consumer.seen.at(-1)?.offset === offset)
+  await run.stop()
+})
+
+test('an append under way while its table is passed and dropped at the bound is not lost', async () => {
+  await using under = await open({ partitions: 1, maxBytes: 1 })
+  const consumer = new RecordingConsumer()
+  const run = consuming(under.log, consumer)
+  await until(() => consumer.assignments.length === 1)
+  const slow = await under.database.pool.connect()
+  await slow.query('begin')
+  await slow.query('update log_head set next_offset = next_offset + 1')
+  await slow.query(
+    `insert into log_record (topic, partition, log_offset, key, bytes) values ($1, 0, 0, 'key', 'slow')`,
+    [topic],
+  )
+  const dropping = under.log.keepHouse()
+  await until(async () => (await waiting(under.database)) > 0)
+  await slow.query('commit')
+  slow.release()
+  await dropping
+  await until(() => consumer.seen.length === 1)
   await run.stop()
 })
 

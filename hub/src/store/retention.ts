@@ -42,7 +42,7 @@ export async function applyRetention(database: Database, options: RetentionOptio
   for (const { name, to } of await listPartitions(database, 'segment')) {
     if (to.getTime() > before(longest).getTime()) continue
     try {
-      await dropPartition(database, name)
+      await dropPartition(database, 'segment', name)
       tables.push(name)
     } catch (error) {
       if (!isRetryableDatabaseError(error)) throw error
