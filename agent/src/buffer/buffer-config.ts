@@ -43,7 +43,7 @@ export interface BufferConfig {
   readonly maxDeadLetterBytes: number
   /**
    * Receipts kept, shared evenly between their scopes; of one scope the oldest are forgotten first. At most one for every 64 bytes
-   * of `fileBytes`, since they move along into every new file; default that, but no more than 100,000.
+   * of `fileBytes`, since they move along into every new file; default that, but no more than 20,000.
    */
   readonly maxReceipts: number
   /** Kept free for the eviction of a full disk, bytes; 0 for none. Default 4 MiB. */
@@ -73,7 +73,7 @@ export function bufferConfig(given: Partial<BufferConfig> & { readonly folder: s
     failAfterMs: 2000,
     maxDeadLetters: 1000,
     maxDeadLetterBytes: Math.min(MiB, Math.floor(fileBytes / 4)),
-    maxReceipts: Math.min(100_000, Math.floor(fileBytes / 64)),
+    maxReceipts: Math.min(20_000, Math.floor(fileBytes / 64)),
     ballastBytes: 4 * MiB,
     worker: true,
     ...given,
