@@ -249,6 +249,7 @@ test('/readyz names every consumer, /metrics counts', async () => {
   expect(ready).toEqual({ ready: true, checks: { database: 'ok', 'consumer store': 'ok', 'consumer detect': 'ok' } })
   const metrics = await (await send('/metrics', {})).text()
   expect(metrics).toMatch(/^tributary_ingest_batches_total [1-9]/m)
+  expect(metrics).toMatch(/^tributary_consumer_duplicates_total\{consumer="store"\} [1-9]/m)
   expect(metrics).toMatch(/^tributary_log_lag_records\{consumer="store"\} \d/m)
 })
 

@@ -21,7 +21,7 @@ import { DetectEffect } from './detect/detect-effect.ts'
 import { followAgentChanges } from './devices/agent-changes.ts'
 import { AgentDirectory } from './devices/agent-directory.ts'
 import { createApp } from './http/app.ts'
-import { hubMetrics } from './http/metrics.ts'
+import { type ConsumerCounts, consumerCountNames, hubMetrics } from './http/metrics.ts'
 import { listen } from './http/server.ts'
 import type { Readiness } from './http/services.ts'
 import { InFlight } from './ingest/in-flight.ts'
@@ -49,6 +49,8 @@ const dayMs = 86_400_000
 export interface HubOptions {
   readonly config: HubConfig
   readonly logger: Logger
+  /** The admin key was lost: make a new one. */
+  readonly renewAdminKey?: boolean
   /** Open already; stays the caller's. Without it, the one of the configuration. */
   readonly database?: Database
   readonly sabotage?: ReadonlySet<SabotageName>
@@ -74,7 +76,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     const database = options.database ?? (await openHubDatabase(options, dataDir))
     if (options.database === undefined) started.push(() => database.close())
     const { pool } = database
-    const adminKey = await ensureAdminKey(database, dataDir)
+    const adminKey = await ensureAdminKey(database, dataDir, options.renewAdminKey)
     const hubKey = loadHubKey(config.hubKeyFile ?? join(dataDir, 'hub-key.pem'))
 
     const log = await PostgresLog.open(database, {
@@ -121,7 +123,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       ackBeforeCommit: sabotage.has('ack-before-commit'),
     })
 
-    const metrics = hubMetrics(ingest, () => consumers.lag())
+    const metrics = hubMetrics(ingest, consumers)
     const app = createApp(
       {
         database,
@@ -160,6 +162,7 @@ class Consumers {
   readonly #stopping = new AbortController()
   /** Group → `ok`, or why it stopped. */
   readonly #states = new Map<string, string>()
+  readonly #counts = new Map<string, ConsumerCounts>()
   readonly #running: Promise<void>[] = []
 
   constructor(parts: ConsumerParts) {
@@ -168,11 +171,16 @@ class Consumers {
 
   start(effect: Effect): void {
     this.#states.set(effect.group, 'ok')
+    this.#counts.set(effect.group, { batches: 0, readings: 0, duplicates: 0, conflicts: 0, poisoned: 0 })
     this.#running.push(this.#run(effect))
   }
 
   states(): ReadonlyMap<string, string> {
     return this.#states
+  }
+
+  counts(): ReadonlyMap<string, ConsumerCounts> {
+    return this.#counts
   }
 
   async lag(): Promise<ReadonlyMap<string, readonly LogLag[]>> {
@@ -195,6 +203,10 @@ class Consumers {
         effect,
         signal: this.#stopping.signal,
         sabotage: effectSabotages.find(name => sabotage.has(name)),
+        onApplied: applied => {
+          const counts = this.#counts.get(effect.group)!
+          for (const name of consumerCountNames) counts[name] += applied[name]
+        },
         onRewind: partition =>
           logger.warn({ group: effect.group, partition }, 'the event log is another one: reading it again'),
       })

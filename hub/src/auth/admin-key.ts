@@ -32,13 +32,14 @@ export function hashApiKey(key: string): Buffer {
   return createHash('sha256').update(key).digest()
 }
 
-/** Make the admin key if the database has none. */
-export async function ensureAdminKey(database: Database, dataDir: string): Promise<AdminKey> {
+/** Make the admin key if the database has none. `renew`: make one in any case, and revoke those before it. */
+export async function ensureAdminKey(database: Database, dataDir: string, renew = false): Promise<AdminKey> {
   const file = join(dataDir, 'admin-key')
   const created = await database.transaction(async tx => {
     await tx.query('select pg_advisory_xact_lock($1, $2)', lockKey)
     const known = await tx.query(`select 1 from api_key where role = 'admin' and revoked_at is null limit 1`)
-    if (known.rowCount !== 0) return null
+    if (known.rowCount !== 0 && !renew) return null
+    await tx.query(`update api_key set revoked_at = now() where role = 'admin' and revoked_at is null`)
     const key = newApiKey()
     writePrivateFile(file, `${key}\n`)
     await tx.query(`insert into api_key (key_id, key_hash, role) values ($1, $2, 'admin')`, [

@@ -31,6 +31,15 @@ test('hubs that start together on one database make one key', async () => {
   expect(made.filter(one => one.created !== null)).toHaveLength(1)
 })
 
+test('a lost admin key is replaced by a new one, and revoked', async () => {
+  await using database = await testDatabase()
+  const lost = await ensureAdminKey(database, dataDir)
+  const renewed = await ensureAdminKey(database, dataDir, true)
+  expect(readFileSync(renewed.file!, 'utf8').trim()).toBe(renewed.created)
+  await expect(new ApiKeys(database.pool).authenticate(`Bearer ${lost.created}`)).rejects.toThrow(/revoked/)
+  await expect(new ApiKeys(database.pool).authenticate(`Bearer ${renewed.created}`)).resolves.toBeDefined()
+})
+
 test('the database holds no key in clear', async () => {
   await using database = await testDatabase()
   const { created } = await ensureAdminKey(database, dataDir)

@@ -91,7 +91,7 @@ function readKey(data: string | boolean | undefined, env: NodeJS.ProcessEnv): st
       `the admin key cannot be read from ${file} (${(cause as NodeJS.ErrnoException).code})`,
       {
         cause,
-        hint: 'Name the hub’s data folder with --data DIR, or set TRIBUTARY_ADMIN_KEY',
+        hint: 'Name the hub’s data folder with --data DIR, or set TRIBUTARY_ADMIN_KEY; a lost key is replaced by serve --new-admin-key',
       },
     )
   }

@@ -6,6 +6,9 @@ import { readConfig } from '../config/read-config.ts'
 import { readSabotage } from '../config/sabotage.ts'
 import { type Hub, startHub } from '../hub.ts'
 
+/** A stop that takes longer is cut off, ms. */
+const stopWithinMs = 15_000
+
 export const serve: Command = {
   name: 'serve',
   summary: 'run the hub',
@@ -13,6 +16,7 @@ export const serve: Command = {
     config: { type: 'string', short: 'c', help: 'configuration file; hub.yaml if there is one', value: 'FILE' },
     data: { type: 'string', help: 'folder of keys and embedded database (data_dir)', value: 'DIR' },
     host: { type: 'string', help: 'address to listen on (listen.host)', value: 'HOST' },
+    'new-admin-key': { type: 'boolean', help: 'make a new admin key; those before it are revoked' },
     port: { type: 'string', help: 'port to listen on, 0 for a free one (listen.port)', value: 'PORT' },
   },
   examples: [
@@ -31,11 +35,23 @@ export const serve: Command = {
     }
     const logger = pino({ level: config.logLevel }, destination({ dest: 2, sync: true }))
     const failed = Promise.withResolvers<TributaryError>()
-    const hub = await startHub({ config, logger, sabotage, onFailed: failed.resolve })
+    const hub = await startHub({
+      config,
+      logger,
+      sabotage,
+      renewAdminKey: context.values['new-admin-key'] === true,
+      onFailed: failed.resolve,
+    })
     announce(context, hub)
     const failure = await Promise.race([stopped(context.signal), failed.promise])
     logger.info('stopping')
+    const deadline = setTimeout(() => {
+      logger.error('stopping takes too long: leaving what is still open to the next start')
+      // Whatever hangs would keep the process alive; nothing acknowledged depends on it.
+      process.exit(1)
+    }, stopWithinMs)
     await hub.stop()
+    clearTimeout(deadline)
     if (failure instanceof TributaryError) throw failure
     logger.info('stopped')
     return 0

@@ -9,8 +9,17 @@ export interface HubMetrics {
   finished(request: FinishedRequest): void
 }
 
-/** `lag` is asked at every scrape; a failed answer leaves the gauge out. */
-export function hubMetrics(ingest: Ingest, lag: () => Promise<ReadonlyMap<string, readonly LogLag[]>>): HubMetrics {
+/** What a consumer did since the start: `duplicates` were left out as repeats, `conflicts` and `poisoned` are dead letters. */
+export const consumerCountNames = ['batches', 'readings', 'duplicates', 'conflicts', 'poisoned'] as const
+export type ConsumerCounts = Record<(typeof consumerCountNames)[number], number>
+
+export interface ConsumerMetrics {
+  /** Asked at every scrape. */
+  lag(): Promise<ReadonlyMap<string, readonly LogLag[]>>
+  counts(): ReadonlyMap<string, Readonly<ConsumerCounts>>
+}
+
+export function hubMetrics(ingest: Ingest, consumers: ConsumerMetrics): HubMetrics {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
@@ -56,11 +65,23 @@ export function hubMetrics(ingest: Ingest, lag: () => Promise<ReadonlyMap<string
     registers,
     async collect() {
       this.reset()
-      for (const [consumer, partitions] of await lag()) {
+      for (const [consumer, partitions] of await consumers.lag()) {
         this.set({ consumer }, Number(partitions.reduce((sum, one) => sum + one.endOffset - one.nextOffset, 0n)))
       }
     },
   })
+  for (const name of consumerCountNames) {
+    new Counter({
+      name: `tributary_consumer_${name}_total`,
+      help: `Of the records that a consumer has done: ${name}`,
+      labelNames: ['consumer'],
+      registers,
+      collect() {
+        this.reset()
+        for (const [consumer, counts] of consumers.counts()) this.inc({ consumer }, counts[name])
+      },
+    })
+  }
   return {
     registry,
     finished: ({ method, route, status, seconds: took }) => seconds.observe({ method, route, status }, took),

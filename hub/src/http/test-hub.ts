@@ -66,7 +66,7 @@ export class TestHub implements AsyncDisposable {
       now,
       ...parts,
     })
-    const metrics = hubMetrics(ingest, async () => new Map())
+    const metrics = hubMetrics(ingest, { lag: async () => new Map(), counts: () => new Map() })
     this.services = {
       database,
       ingest,

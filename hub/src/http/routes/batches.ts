@@ -35,14 +35,18 @@ export function batchRoutes(app: HubApp, hub: HubServices): void {
 
 function incoming(c: Context<HubEnv>): IncomingRequest {
   const node = c.env?.incoming
-  const { pathname, search } = new URL(c.req.url)
   return {
     method: c.req.method,
-    path: node?.url ?? pathname + search,
+    path: node?.url ?? pathOf(c.req.url),
     headers: requestHeaders(c),
     // HTTP/2 is not served, so the stream is Node's IncomingMessage.
     body: node !== undefined && 'iterator' in node ? node : c.req.raw.body,
   }
+}
+
+function pathOf(url: string): string {
+  const { pathname, search } = new URL(url)
+  return pathname + search
 }
 
 /** Lower-case names, several lines of one field as node:http joins them. */
