@@ -8,7 +8,7 @@
  */
 import { closeSync, openSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
-import { messageOf, TributaryError } from '@tributary/shared/errors'
+import { TributaryError } from '@tributary/shared/errors'
 import Database from 'better-sqlite3'
 import type { StoredDeadLetter } from './buffer.ts'
 
@@ -293,34 +293,4 @@ export function batchCrc(batch: StoredBatch): number {
 export function letterCrc(letter: StoredDeadLetter): number {
   const { id, source, origin, reason, receivedAtUs, payload } = letter
   return crc32(payload, crc32(JSON.stringify([id, source, origin, reason, receivedAtUs])))
-}
-
-/** True for errors that say that the file itself is damaged, not that the disk refused. */
-export function isDamage(error: unknown): boolean {
-  if (error instanceof TributaryError) return error.code === 'corrupt'
-  if (error instanceof SyntaxError) return true
-  return (
-    error instanceof Database.SqliteError &&
-    /^SQLITE_(CORRUPT|NOTADB|ERROR|MISMATCH|IOERR_READ|IOERR_SHORT_READ)/.test(error.code)
-  )
-}
-
-/** What the disk refused, as an error for the caller. */
-export function storageError(cause: unknown): TributaryError {
-  if (cause instanceof TributaryError) return cause
-  const code = cause instanceof Error && 'code' in cause && !(cause instanceof TypeError) ? String(cause.code) : ''
-  if (code === 'SQLITE_FULL' || code === 'ENOSPC' || code === 'EDQUOT') {
-    return new TributaryError('storage-full', 'the disk of the buffer is full; nothing of the message was kept', {
-      cause,
-      hint: 'Free some space on the file system of the data folder.',
-    })
-  }
-  return new TributaryError(
-    'storage',
-    `the buffer cannot write: ${messageOf(cause)}; nothing of the message was kept`,
-    {
-      cause,
-      hint: 'Check that the data folder is writable and its disk healthy.',
-    },
-  )
 }

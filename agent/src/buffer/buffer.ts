@@ -70,6 +70,8 @@ export interface BufferStats {
   readonly backlogReadings: number
   readonly oldestUs: number | null
   readonly deadLetters: number
+  /** Dead letters pushed out by the bounds, since the first start. */
+  readonly deadLettersDropped?: number
   readonly sealedPending: number
   readonly counters: Counters
   readonly losses: readonly LossRange[]

@@ -33,10 +33,11 @@ export function commitGroup(state: StoreState, group: Group): void {
     if (group.deadLetters.length === 0) return null
     return letters.add(tail, group.deadLetters, state.counters.deadLettered + 1)
   })
-  const behind = lettersAdded !== null
   stateWritten(state)
-  lettersAdded?.()
-  if (behind) state.dirty = true
+  if (lettersAdded) {
+    lettersAdded()
+    state.dirty = true
+  }
   state.counters = counters
   state.lastRow = n
   state.tailReadings += readings

@@ -29,7 +29,7 @@ function send(): void {
     maybeDuplicate: false,
   }
   buffer.accept(message, error => {
-    if (error) throw error
+    if (error) process.exit(1)
     writeSync(log, `a ${number}\n`)
     setImmediate(send)
   })

@@ -5,7 +5,8 @@
  * every new tail file, so they are all in one file and change in the transaction of the commit that brings them.
  */
 import type { DeadLetter, StoredDeadLetter } from './buffer.ts'
-import { type BufferFile, isDamage } from './buffer-file.ts'
+import type { BufferFile } from './buffer-file.ts'
+import { isDamage } from './storage-error.ts'
 
 export class DeadLetterBox {
   /** Dropped because of the bounds, since the first start. */

@@ -10,7 +10,6 @@
  */
 import { closeSync, existsSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { isDamage, storageError } from './buffer-file.ts'
 import { removeDatabase } from './rotate.ts'
 import {
   bufferBytes,
@@ -23,6 +22,7 @@ import {
   loseUnsealed,
   type StoreState,
 } from './state.ts'
+import { isDamage, storageError } from './storage-error.ts'
 
 /** Evict until every bound holds. */
 export function keepBounds(state: StoreState, nowMs: number = Date.now()): void {

@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import type { Counters } from '@tributary/shared/batch/batch'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
 import type { BufferConfig } from './buffer-config.ts'
-import { type BatchEntry, BufferFile, isDamage, type StoredRow } from './buffer-file.ts'
+import { type BatchEntry, BufferFile, type StoredRow } from './buffer-file.ts'
 import { DeadLetterBox } from './dead-letter-box.ts'
 import { Epochs } from './epochs.ts'
 import { Ledger } from './ledger.ts'
@@ -37,6 +37,7 @@ import {
   type Sabotage,
   type StoreState,
 } from './state.ts'
+import { isDamage } from './storage-error.ts'
 
 export interface StoreOptions {
   readonly config: BufferConfig

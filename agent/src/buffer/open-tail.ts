@@ -6,11 +6,12 @@
  */
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
-import { BufferFile, isDamage, type TailOptions } from './buffer-file.ts'
+import { BufferFile, type TailOptions } from './buffer-file.ts'
 import type { Mark } from './mark.ts'
 import { batchRanges, removeDatabase, syncFolder } from './rotate.ts'
 import { quarantine, replaceFile, type Salvaged, salvage } from './salvage.ts'
 import { type ClosedFile, filePath, type LedgerState, type Progress } from './state.ts'
+import { isDamage } from './storage-error.ts'
 
 export interface OpenedTail {
   readonly no: number

@@ -6,7 +6,6 @@
  */
 import { statSync } from 'node:fs'
 import { messageOf } from '@tributary/shared/errors'
-import { isDamage } from './buffer-file.ts'
 import { batchRanges, rotate } from './rotate.ts'
 import { replaceFile, salvage } from './salvage.ts'
 import {
@@ -18,6 +17,7 @@ import {
   loseUnsealed,
   type StoreState,
 } from './state.ts'
+import { isDamage } from './storage-error.ts'
 
 /** The result of `read` on file `no`; when the file proves damaged it is repaired, and the caller reads again. */
 export function repairing<T>(state: StoreState, no: number, read: () => T): T | 'repaired' {

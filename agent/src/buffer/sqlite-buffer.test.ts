@@ -102,3 +102,42 @@ test('a crash in the making of a new file is taken back at the next start', asyn
   expect(existsSync(join(folder, '000001.db.new'))).toBe(false)
   await again.close()
 })
+
+test('a source that fails when it is called back harms no other', async () => {
+  const notices: string[] = []
+  const buffer = await openBuffer({ folder, worker: false, agentId, notify: notice => notices.push(notice) })
+  buffer.accept(message([reading('a', 1, 1)]), () => {
+    throw new Error('a fault of the source')
+  })
+  await accept(buffer, message([reading('b', 2, 2)]))
+  expect(notices.join()).toContain('a fault of the source')
+  expect((await buffer.stats()).backlogReadings).toBe(2)
+  await buffer.close()
+})
+
+test('a message larger than everything that may be held is too large, not to be tried again', async () => {
+  const buffer = await openBuffer({ folder, worker: false, agentId, maxHeldBytes: 2000 })
+  const large = message(Array.from({ length: 100 }, (_, tsUs) => reading('a', tsUs, tsUs)))
+  await expect(accept(buffer, large)).rejects.toMatchObject({ code: 'too-large', retryable: false })
+  await buffer.close()
+})
+
+test('an agent id that no batch can carry costs no reading', async () => {
+  let id = 'x'.repeat(100)
+  const buffer = await openBuffer({ folder, worker: false, agentId: () => id })
+  await accept(buffer, message([reading('a', 1, 1)]))
+  await expect(buffer.seal(10)).rejects.toMatchObject({ code: 'too-large' })
+  id = agentId()
+  expect(await buffer.seal(10)).toMatchObject({ seq: 1, readings: 1 })
+  await buffer.close()
+})
+
+test('the sabotage of the proofs acknowledges before the commit', async () => {
+  const buffer = await openBuffer({ folder, worker: false, agentId, sabotage: 'ack-before-commit' })
+  let called = false
+  buffer.accept(message([reading('a', 1, 1)]), () => {
+    called = true
+  })
+  expect(called).toBe(true)
+  await buffer.close()
+})

@@ -5,9 +5,9 @@
  * `failAfterMs` without success everything held is refused, and so is every new message until a probe commits (modes: `open` ⇄
  * `failing` → `refusing` → `open`; `closed` from any).
  */
-import { randomInt, randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { TributaryError } from '@tributary/shared/errors'
+import { randomInt } from 'node:crypto'
+import { messageOf, TributaryError } from '@tributary/shared/errors'
+import { readBootId } from './boot-id.ts'
 import type { Buffer, BufferStats, Message, Receipt, SealedBatch, StoredDeadLetter } from './buffer.ts'
 import { type BufferConfig, bufferConfig } from './buffer-config.ts'
 import { type Done, heldBytesOf, PendingGroup, type TakenGroup } from './group.ts'
@@ -277,7 +277,13 @@ class SqliteBuffer implements Buffer {
   }
 
   private finish(taken: TakenGroup, error: TributaryError | null): void {
-    for (const done of taken.dones) done(error)
+    for (const done of taken.dones) {
+      try {
+        done(error)
+      } catch (thrown) {
+        this.parts.notify(`a source failed when it was called back: ${messageOf(thrown)}`)
+      }
+    }
   }
 
   private settled(): void {
@@ -289,14 +295,5 @@ class SqliteBuffer implements Buffer {
   private tick(): void {
     if (this.mode !== 'open') return
     this.parts.link.call({ op: 'tick' }).catch((error: TributaryError) => this.parts.notify(error.message))
-  }
-}
-
-/** Linux gives every boot a UUID; elsewhere every start is taken for a boot of its own. */
-function readBootId(): string {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-  } catch {
-    return randomUUID()
   }
 }

@@ -3,7 +3,7 @@
  *
  * The tail alone tells a start everything: its `progress`, `catalogue` and `ledger` as last written, and its rows and batches, which
  * are newer than they where they differ (a seal writes its batch only, a commit its row only). So start-up reads one file, whatever
- * the backlog. An acknowledgement is written with the next commit, or by `tick` within a second.
+ * the backlog. An acknowledgement is written with the next commit, or by `tick` within ten seconds.
  *
  * Counters: `accepted` counts readings and undecodable payloads (1 each); `stored` counts accepted readings that the buffer holds or
  * the hub has acknowledged; `deadLettered` payloads kept as dead letters, also after they were dropped or pushed out; `evicted`

@@ -7,7 +7,6 @@
 import type { LossRange } from '@tributary/shared/batch/batch'
 import { messageOf } from '@tributary/shared/errors'
 import type { BufferStats, Receipt, SealedBatch, StoredDeadLetter } from './buffer.ts'
-import { isDamage, storageError } from './buffer-file.ts'
 import { commitGroup } from './commit.ts'
 import { acknowledge, pendingBatches, settle } from './copies.ts'
 import { finishEviction, keepBounds, makeRoom, watchDisk } from './eviction.ts'
@@ -17,6 +16,7 @@ import { setTailAside } from './repair.ts'
 import { rotateWhenFull } from './rotate.ts'
 import { oldestUnsealedUs, type SealHeader, seal } from './sealing.ts'
 import { bufferBytes, closeReader, flushState, type StoreState } from './state.ts'
+import { isDamage, storageError } from './storage-error.ts'
 
 export type StoreRequest =
   | { readonly op: 'commit'; readonly group: Group }
@@ -50,9 +50,13 @@ export interface StoreResults {
 
 export type StoreResult = StoreResults[keyof StoreResults]
 
+/** Acknowledgements that no commit took along are written every so many ticks (of a second). */
+const ticksPerFlush = 10
+
 export class Store {
   private readonly state: StoreState
   private maintainAfterMs = 0
+  private ticks = 0
 
   constructor(options: StoreOptions) {
     this.state = openStore(options)
@@ -108,7 +112,7 @@ export class Store {
       case 'tick':
         keepBounds(state)
         watchDisk(state)
-        flushState(state)
+        if (++this.ticks % ticksPerFlush === 0) flushState(state)
         return undefined
       case 'close':
         this.close()
@@ -154,6 +158,7 @@ export class Store {
       backlogReadings: state.unsealed + state.epochs.pendingReadings,
       oldestUs: oldestUnsealedUs(state),
       deadLetters: state.letters.count,
+      deadLettersDropped: state.letters.dropped,
       sealedPending: state.epochs.pendingCount,
       counters: state.counters,
       losses,
