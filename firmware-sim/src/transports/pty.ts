@@ -5,8 +5,9 @@
  *
  * The pair stays alive while nobody has the port open, so a reader may come, go and come back; opening a serial port discards
  * what waited in it. `close` hangs the line up, as a USB adapter that is pulled: `path` is gone, a reader's reads give 0 bytes and
- * its writes EIO. (serialport 13 reads on and on then, without an event, until something is written.) Hanging up needs the last descriptor of the
- * master: a child process inherits it when it is started while the pair is open, and keeps the line up until it ends.
+ * its writes EIO. (A serialport 13 caught in the middle of a read then reads on and on without an event, until something is
+ * written.) Hanging up needs the last descriptor of the master: a child process inherits it when it is started while the pair is
+ * open, and keeps the line up until it ends.
  * Linux and macOS; the terminal comes from node-pty's prebuilt binary.
  */
 import { closeSync, write } from 'node:fs'
