@@ -52,6 +52,7 @@ for (const file of files) {
   for (const found of importsOf(file)) {
     const target = resolveImport(found)
     if (target === null) checkExternal(found)
+    else if (target.endsWith('/package.json')) continue
     else {
       checkDirection(found, target)
       if (!found.typeOnly) values.push(target)
@@ -84,7 +85,7 @@ function importsOf(file: string): Import[] {
 function resolveImport({ from, specifier }: Import): string | null {
   if (specifier.startsWith('.')) {
     const target = resolve(dirname(from), specifier)
-    if (!known.has(target) && !/\.(json|js)$/.test(target)) problems.push(`${name(from)}: ${specifier} is not a file`)
+    if (!known.has(target) && !target.endsWith('.json')) problems.push(`${name(from)}: ${specifier} is not a file`)
     return target
   }
   const inWorkspace = /^@tributary\/([^/]+)\/(.+)$/.exec(specifier)

@@ -1,5 +1,5 @@
 /**
- * A TCP proxy between agent and hub that can be watched and cut: it tells when a request or an answer passes, and can swallow
+ * A TCP proxy between agent and hub that can be watched and cut: it tells when an answer passes, and can swallow
  * answers, so that a hub may be killed in the very moment in which it has stored what the agent will never hear of.
  */
 import { once } from 'node:events'
@@ -9,8 +9,7 @@ export class HubProxy {
   readonly hubPort: number
   /** While true, answers are dropped. */
   swallow = false
-  onRequest: (() => void) | null = null
-  onAnswer: (() => void) | null = null
+  #onAnswer: (() => void) | null = null
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
 
@@ -23,6 +22,11 @@ export class HubProxy {
     this.#server.listen(0, '127.0.0.1')
     await once(this.#server, 'listening')
     return (this.#server.address() as { port: number }).port
+  }
+
+  /** Calls back when the next answer passes, before it does: a `swallow` set then holds for it. */
+  onceAnswered(listener: () => void): void {
+    this.#onAnswer = listener
   }
 
   /** Cuts every connection now open. */
@@ -48,12 +52,11 @@ export class HubProxy {
         peer.destroy()
       })
     }
-    agent.on('data', chunk => {
-      this.onRequest?.()
-      hub.write(chunk)
-    })
+    agent.on('data', chunk => hub.write(chunk))
     hub.on('data', chunk => {
-      this.onAnswer?.()
+      const onAnswer = this.#onAnswer
+      this.#onAnswer = null
+      onAnswer?.()
       if (!this.swallow) agent.write(chunk)
     })
   }

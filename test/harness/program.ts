@@ -61,11 +61,17 @@ export class Program {
     })
   }
 
+  /** Resolves when the running process has ended, for whatever reason. */
+  async ended(): Promise<void> {
+    const child = this.#child
+    if (child !== null && child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  }
+
   /** Sends the signal and waits for the end; nothing to do when it has ended. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     const child = this.#child
     if (child === null || child.exitCode !== null || child.signalCode !== null) return
-    const ended = once(child, 'exit')
+    const ended = this.ended()
     child.kill(signal)
     await ended
   }

@@ -8,7 +8,8 @@
  *   agent / commit   within 5 ms of an acknowledgement: right after a commit
  *   hub / random     anywhere in the next 800 ms
  *   hub / commit     within 5 ms of an answer to a batch
- *   hub / answer     when an answer is on the wire, which is swallowed: the hub has stored what the agent never hears of
+ *   hub / heard      in the instant in which the agent hears an answer
+ *   hub / answer     the same, but the answer is swallowed: the hub has stored what the agent never hears of
  * A cycle without an acknowledgement in the second before its kill does not count. In the end everything drains, and the multisets of
  * (series, time, value bits) that devices saw acknowledged are compared with all rows of the hub's view `reading`.
  */
@@ -32,14 +33,23 @@ const drainTimeoutMs = 120_000
 const moments = [
   'agent/random',
   'agent/commit',
-  'hub/random',
+  'hub/answer',
   'hub/commit',
   'agent/random',
   'agent/commit',
-  'hub/answer',
-  'hub/commit',
+  'hub/heard',
+  'hub/random',
 ] as const
 type Moment = (typeof moments)[number]
+
+/** What breaks which program, and its word for it. */
+const sabotages: Readonly<Record<string, { readonly agent?: string; readonly hub?: string }>> = {
+  'ack-before-commit': { agent: 'ack-before-commit' },
+  'no-dup-check': { agent: 'no-dup-check' },
+  'answer-before-append': { hub: 'ack-before-commit' },
+  'no-identity-check': { hub: 'no-identity-check' },
+  'offset-only-skip': { hub: 'offset-only-skip' },
+}
 
 export const durability: Proof = {
   name: 'durability',
@@ -52,7 +62,7 @@ export const durability: Proof = {
       help: 'keep data and logs there (a temporary folder by default, removed when all is well)',
     },
   },
-  sabotages: ['ack-before-commit', 'no-dup-check', 'no-identity-check', 'offset-only-skip'],
+  sabotages: Object.keys(sabotages),
   run,
 }
 
@@ -61,62 +71,62 @@ async function run(context: ProofContext): Promise<ProofResult> {
   const cycles = Number(values.cycles)
   const folder = values.folder ?? mkdtempSync(join(tmpdir(), 'tributary-durability-'))
   if (!existsSync(folder)) mkdirSync(folder, { recursive: true })
-  const env = sabotage ? { TRIBUTARY_SABOTAGE: sabotage } : {}
+  const broken = sabotages[sabotage ?? '']
+  const env = (word: string | undefined) => (word === undefined ? {} : { env: { TRIBUTARY_SABOTAGE: word } })
 
+  let keep = true
+  await using stopping = new AsyncDisposableStack()
+  stopping.defer(() => (keep ? progress(`data and logs: ${folder}`) : rmSync(folder, { recursive: true, force: true })))
   progress(`starting hub and agent in ${folder}`)
-  const hub = await startHub({ folder, env })
+  const hub = await startHub({ folder, ...env(broken?.hub) })
+  stopping.defer(() => hub.program.stop())
   const proxy = new HubProxy(hub.port)
+  stopping.defer(() => proxy.close())
   const hubUrl = `http://127.0.0.1:${await proxy.listen()}`
   await enrollAgent(folder, hub, hubUrl)
-  const agent = await startAgent({ folder, env, hubUrl })
+  const agent = await startAgent({ folder, hubUrl, ...env(broken?.agent) })
+  stopping.defer(() => agent.program.stop())
   const load = new Load(agent.mqttPort)
-  try {
-    const counted = await killCycles({
-      cycles,
-      hub,
-      agent,
-      proxy,
-      load,
-      random: createRandom(String(seed)),
-      progress,
-      signal,
-    })
-    progress('draining')
-    await load.stop()
-    const drained = await drain(agent, hub, load)
-    const pool = hubPool(hub.dataDir)
-    const stored = await storedReadings(pool)
-    await pool.end()
-    const { lost, duplicated, examples } = difference(load.sent, load.acknowledged, stored)
-    const ok = lost === 0 && duplicated === 0 && drained && counted.total === cycles
-    if (ok && values.folder === undefined) setImmediate(() => rmSync(folder, { recursive: true, force: true }))
-    else progress(`data and logs: ${folder}`)
-    return {
-      ok,
-      figures: {
-        cycles: counted.total,
-        notCounted: counted.notCounted,
-        kills: counted.kills,
-        sent: load.sent.size,
-        acknowledged: load.acknowledged.size,
-        acknowledgedByQos: load.byQos,
-        stored: stored.size,
-        lost,
-        duplicated,
-        drained,
-        examples,
-      },
-      targets: [
-        target('acknowledged and lost', lost, '=', 0),
-        target('stored twice', duplicated, '=', 0),
-        target('cycles that count', counted.total, '=', cycles),
-      ],
-    }
-  } finally {
-    await load.abandon()
-    await agent.program.stop()
-    await hub.program.stop()
-    proxy.close()
+  stopping.defer(() => load.abandon())
+  const counted = await killCycles({
+    cycles,
+    hub,
+    agent,
+    proxy,
+    load,
+    random: createRandom(String(seed)),
+    progress,
+    signal,
+  })
+  progress('draining')
+  await load.stop()
+  const drained = await drain(agent, hub, load)
+  const pool = hubPool(hub.dataDir)
+  const stored = await storedReadings(pool)
+  await pool.end()
+  const { lost, duplicated, examples } = difference(load.sent, load.acknowledged, stored)
+  const ok = lost === 0 && duplicated === 0 && drained && counted.total === cycles
+  keep = values.folder !== undefined || (!ok && sabotage === undefined)
+  return {
+    ok,
+    figures: {
+      cycles: counted.total,
+      notCounted: counted.notCounted,
+      kills: counted.kills,
+      sent: load.sent.size,
+      acknowledged: load.acknowledged.size,
+      acknowledgedByQos: load.byQos,
+      stored: stored.size,
+      lost,
+      duplicated,
+      drained,
+      examples,
+    },
+    targets: [
+      target('acknowledged and lost', lost, '=', 0),
+      target('stored twice', duplicated, '=', 0),
+      target('cycles that count', counted.total, '=', cycles),
+    ],
   }
 }
 
@@ -131,7 +141,8 @@ interface Cycles {
   readonly signal: AbortSignal
 }
 
-async function killCycles({ cycles, hub, agent, proxy, load, random, progress, signal }: Cycles) {
+async function killCycles(parts: Cycles) {
+  const { cycles, hub, agent, proxy, load, random, progress, signal } = parts
   const kills: Record<string, number> = {}
   let notCounted = 0
   for (let done = 0; done < cycles; ) {
@@ -139,9 +150,13 @@ async function killCycles({ cycles, hub, agent, proxy, load, random, progress, s
     await load.flowing(1000)
     const moment = moments[done % moments.length]!
     const victim = moment.startsWith('agent') ? agent.program : hub.program
-    await waitForMoment(moment, random, proxy, load)
-    const counts = load.acknowledgedWithinMs(1000) > 0
-    await victim.stop('SIGKILL')
+    let counts = false
+    const ended = victim.ended()
+    await atMoment(moment, parts, () => {
+      counts = load.acknowledgedWithinMs(1000) > 0
+      process.kill(victim.pid, 'SIGKILL')
+    })
+    await ended
     proxy.swallow = false
     await sleep(Math.floor(random.uniform() * 200))
     await victim.start()
@@ -157,24 +172,30 @@ async function killCycles({ cycles, hub, agent, proxy, load, random, progress, s
   return { total: cycles, notCounted, kills }
 }
 
-/** Resolves in the instant in which the victim is to be killed; with `hub/answer` answers are swallowed from then on. */
-async function waitForMoment(moment: Moment, random: Random, proxy: HubProxy, load: Load): Promise<void> {
-  const lead = Math.floor(random.uniform() * 800)
-  const within = random.uniform() * 5
-  await sleep(lead)
-  if (moment.endsWith('/random')) return
-  const event = (arm: (fire: () => void) => void) => Promise.race([new Promise<void>(arm), sleep(5000)])
-  if (moment === 'agent/commit') await event(fire => load.onceAcknowledged(fire))
-  if (moment.startsWith('hub/')) {
-    await event(fire => {
-      proxy.onAnswer = () => {
-        proxy.onAnswer = null
-        if (moment === 'hub/answer') proxy.swallow = true
-        fire()
-      }
-    })
+/** Calls `kill` in the instant that the moment names, without a turn of the event loop between where it can. */
+async function atMoment(moment: Moment, { random, proxy, load }: Cycles, kill: () => void): Promise<void> {
+  const leadMs = Math.floor(random.uniform() * 800)
+  const withinMs = Math.floor(random.uniform() * 6)
+  const killSoon = () => (withinMs === 0 ? kill() : setTimeout(kill, withinMs))
+  await sleep(leadMs)
+  switch (moment) {
+    case 'agent/random':
+    case 'hub/random':
+      return kill()
+    case 'agent/commit':
+      return load.onceAcknowledged(killSoon)
+    case 'hub/commit':
+      return proxy.onceAnswered(killSoon)
+    case 'hub/heard':
+      return proxy.onceAnswered(kill)
+    case 'hub/answer':
+      return proxy.onceAnswered(() => {
+        proxy.swallow = true
+        kill()
+      })
+    default:
+      return moment satisfies never
   }
-  if (moment.endsWith('/commit')) await sleep(within)
 }
 
 /** The agent has nothing left to send and the hub's consumers have read all of their log. */
