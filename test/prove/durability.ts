@@ -10,15 +10,17 @@
  *   hub / commit     within 5 ms of an answer to a batch
  *   hub / heard      in the instant in which the agent hears an answer
  *   hub / answer     the same, but the answer is swallowed: the hub has stored what the agent never hears of
+ *   database / …     every process of the hub's Postgres at once; the hub lives on and has to start it again by itself
  * A cycle without an acknowledgement in the second before its kill does not count. In the end everything drains, and the multisets of
  * (series, time, value bits) that devices saw acknowledged are compared with all rows of the hub's view `reading`.
  */
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createRandom, type Random } from '../../firmware-sim/src/signals/random.ts'
 import { MqttDevice } from '../../firmware-sim/src/transports/mqtt-device.ts'
+import { findPostmaster } from '../../hub/src/database/postmaster.ts'
 import { HubProxy } from '../harness/hub-proxy.ts'
 import { enrollAgent, hubPool, type RunningAgent, type RunningHub, startAgent, startHub } from '../harness/stack.ts'
 import { difference, Multiset, readingKey, storedReadings } from './multiset.ts'
@@ -35,20 +37,30 @@ const moments = [
   'agent/commit',
   'hub/answer',
   'hub/commit',
+  'database/heard',
   'agent/random',
   'agent/commit',
   'hub/heard',
   'hub/random',
+  'database/random',
 ] as const
 type Moment = (typeof moments)[number]
 
-/** What breaks which program, and its word for it. */
-const sabotages: Readonly<Record<string, { readonly agent?: string; readonly hub?: string }>> = {
-  'ack-before-commit': { agent: 'ack-before-commit' },
-  'no-dup-check': { agent: 'no-dup-check' },
-  'answer-before-append': { hub: 'ack-before-commit' },
-  'no-identity-check': { hub: 'no-identity-check' },
-  'offset-only-skip': { hub: 'offset-only-skip' },
+/** What breaks which program. A run with a sabotage makes only the kills that can show it. */
+const sabotages: Readonly<Record<string, Sabotage>> = {
+  'ack-before-commit': { agent: 'ack-before-commit', moments: ['agent/random', 'agent/commit'] },
+  'no-dup-check': { agent: 'no-dup-check', moments: ['agent/commit', 'agent/random'] },
+  'answer-before-append': { hub: 'ack-before-commit', moments: ['database/heard'] },
+  'no-identity-check': { hub: 'no-identity-check', moments: ['hub/answer'] },
+  'offset-only-skip': { hub: 'offset-only-skip', moments: ['hub/answer'] },
+}
+
+interface Sabotage {
+  /** The program's own word, in TRIBUTARY_SABOTAGE. */
+  readonly agent?: string
+  readonly hub?: string
+  /** The kills of the full schedule that show it. */
+  readonly moments: readonly Moment[]
 }
 
 export const durability: Proof = {
@@ -94,6 +106,7 @@ async function run(context: ProofContext): Promise<ProofResult> {
     agent,
     proxy,
     load,
+    schedule: broken?.moments ?? moments,
     random: createRandom(String(seed)),
     progress,
     signal,
@@ -136,30 +149,36 @@ interface Cycles {
   readonly agent: RunningAgent
   readonly proxy: HubProxy
   readonly load: Load
+  /** Taken in turn. */
+  readonly schedule: readonly Moment[]
   readonly random: Random
   readonly progress: (text: string) => void
   readonly signal: AbortSignal
 }
 
 async function killCycles(parts: Cycles) {
-  const { cycles, hub, agent, proxy, load, random, progress, signal } = parts
+  const { cycles, hub, agent, proxy, load, schedule, random, progress, signal } = parts
   const kills: Record<string, number> = {}
   let notCounted = 0
   for (let done = 0; done < cycles; ) {
     signal.throwIfAborted()
     await load.flowing(1000)
-    const moment = moments[done % moments.length]!
-    const victim = moment.startsWith('agent') ? agent.program : hub.program
-    let counts = false
-    const ended = victim.ended()
+    const moment = schedule[done % schedule.length]!
+    const victim = moment.startsWith('agent/') ? agent.program : hub.program
+    const killed = Promise.withResolvers<boolean>()
     await atMoment(moment, parts, () => {
-      counts = load.acknowledgedWithinMs(1000) > 0
-      process.kill(victim.pid, 'SIGKILL')
+      killed.resolve(load.acknowledgedWithinMs(1000) > 0)
+      if (moment.startsWith('database/')) killDatabase(hub.dataDir)
+      else process.kill(victim.pid, 'SIGKILL')
     })
-    await ended
-    proxy.swallow = false
-    await sleep(Math.floor(random.uniform() * 200))
-    await victim.start()
+    const counts = await killed.promise
+    if (moment.startsWith('database/')) await readyAgain(hub)
+    else {
+      await victim.ended()
+      proxy.swallow = false
+      await sleep(random.integer(0, 200))
+      await victim.start()
+    }
     if (!counts) {
       notCounted++
       if (notCounted > cycles) throw new Error('half of the kills came when nothing had been acknowledged for a second')
@@ -181,12 +200,14 @@ async function atMoment(moment: Moment, { random, proxy, load }: Cycles, kill: (
   switch (moment) {
     case 'agent/random':
     case 'hub/random':
+    case 'database/random':
       return kill()
     case 'agent/commit':
       return load.onceAcknowledged(killSoon)
     case 'hub/commit':
       return proxy.onceAnswered(killSoon)
     case 'hub/heard':
+    case 'database/heard':
       return proxy.onceAnswered(kill)
     case 'hub/answer':
       return proxy.onceAnswered(() => {
@@ -195,6 +216,36 @@ async function atMoment(moment: Moment, { random, proxy, load }: Cycles, kill: (
       })
     default:
       return moment satisfies never
+  }
+}
+
+/** The hub has noticed that its Postgres died, and then that it is there again. */
+async function readyAgain(hub: RunningHub): Promise<void> {
+  const endMs = Date.now() + 60_000
+  for (let noticed = false; ; await sleep(50)) {
+    const { ok } = await fetch(`${hub.url}/readyz`)
+    if (ok && noticed) return
+    noticed ||= !ok
+    if (Date.now() > endMs) throw new Error('the hub was not ready a minute after its Postgres was killed')
+  }
+}
+
+/** SIGKILL to the postmaster of the hub and to all of its children. */
+function killDatabase(dataDir: string): void {
+  const postmaster = findPostmaster(join(dataDir, 'postgres', 'data'))
+  if (postmaster === null) throw new Error(`no Postgres runs in ${dataDir}`)
+  const children = readFileSync(`/proc/${postmaster.pid}/task/${postmaster.pid}/children`, 'utf8')
+    .trim()
+    .split(' ')
+    .map(Number)
+  for (const pid of [postmaster.pid, ...children]) killIfThere(pid)
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }
 
@@ -213,12 +264,11 @@ async function drain(agent: RunningAgent, hub: RunningHub, load: Load): Promise<
   return false
 }
 
-/** Records of the log that the store has not applied. */
+/** Records of the log that the store has not applied; infinite while the hub cannot tell. */
 async function storeLag(hub: RunningHub): Promise<number> {
   const text = await (await fetch(`${hub.url}/metrics`)).text()
   const lag = /^tributary_log_lag_records\{consumer="store"\} (\d+)/m.exec(text)
-  if (lag === null) throw new Error('the hub exports no tributary_log_lag_records of the store')
-  return Number(lag[1])
+  return lag === null ? Number.POSITIVE_INFINITY : Number(lag[1])
 }
 
 /** Devices that keep messages in flight, and what they sent and saw acknowledged. */
