@@ -249,11 +249,16 @@ const buffer = object(
       min: 0,
       max: 1_000_000,
     }),
-    max_dead_letter_bytes: bytes({ help: 'Bytes of such payloads.', default: MiB, min: 0 }),
+    max_dead_letter_bytes: bytes({
+      help: 'Bytes of such payloads. Without it 1 MiB, or a quarter of file_bytes when that is less.',
+      default: null,
+      min: 0,
+      example: MiB,
+    }),
     max_receipts: integer({
       help: 'Stored messages remembered by packet identifier, to recognise redeliveries.',
       unit: 'receipts',
-      default: 100_000,
+      default: 20_000,
       min: 0,
       max: 1_000_000,
     }),

@@ -19,7 +19,7 @@ export function bufferSlice({ dataDir, buffer }: AgentConfig): Partial<BufferCon
     maxHeldBytes: buffer.maxHeld,
     failAfterMs: buffer.failAfter,
     maxDeadLetters: buffer.maxDeadLetters,
-    maxDeadLetterBytes: buffer.maxDeadLetterBytes,
+    ...(buffer.maxDeadLetterBytes !== null && { maxDeadLetterBytes: buffer.maxDeadLetterBytes }),
     maxReceipts: buffer.maxReceipts,
     ballastBytes: buffer.ballast,
   }
