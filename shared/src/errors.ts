@@ -35,7 +35,13 @@ export type ErrorCode =
   | 'aborted' // stopped by its own signal
   | 'internal'
 
-const retryableCodes: ReadonlySet<ErrorCode> = new Set(['rate-limited', 'unavailable', 'storage', 'storage-full', 'clock-skew'])
+const retryableCodes: ReadonlySet<ErrorCode> = new Set([
+  'rate-limited',
+  'unavailable',
+  'storage',
+  'storage-full',
+  'clock-skew',
+])
 
 export interface TributaryErrorOptions {
   readonly cause?: unknown
