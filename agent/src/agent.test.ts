@@ -187,6 +187,7 @@ describe('the command line', () => {
 
   it('config check looks beyond the keys', async () => {
     expect(await cli('', 'config', 'check')).toMatchObject({ code: 0, stdout: 'the configuration is good\n' })
+    expect((await cli('buffer: {max_bytes: 1MiB}\n', 'config', 'check')).stderr).toBe('')
     for (const [more, what] of [
       ['hub: {url: "http://other.example"}\n', 'plain http'],
       ['decode: {routes: [{topic: "a/{b}"}]}\n', 'cannot be used'],

@@ -213,7 +213,7 @@ export class Agent {
     }
     if (!config.mqtt.enabled) return
     const users = await mqttUsers(config)
-    const { maxReceipts } = config.buffer
+    const { maxReceipts } = bufferConfig(bufferSlice(config))
     const mqtt = new MqttSource({
       ...shared,
       config: config.mqtt,

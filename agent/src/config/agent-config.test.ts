@@ -17,7 +17,10 @@ describe('the configuration of the agent', () => {
 
   it('the example file stays valid with everything in it switched on', () => {
     const text = exampleText()
-      .replace(/^( *)# (name|url|ca_file|password_file|window|file_bytes|max_dead_letter_bytes): /gm, '$1$2: ')
+      .replace(
+        /^( *)# (name|url|ca_file|password_file|window|file_bytes|max_dead_letter_bytes|max_receipts): /gm,
+        '$1$2: ',
+      )
       .replaceAll(': []\n', ':\n')
       .replace(/^( *)# ( {2}- | {4}(?!#))/gm, '$1$2')
     const config = parseAgentConfig(text, 'agent.yaml', {})
@@ -40,7 +43,6 @@ describe('the configuration of the agent', () => {
       maxHeldBytes: buffer.maxHeld,
       failAfterMs: buffer.failAfter,
       maxDeadLetters: buffer.maxDeadLetters,
-      maxReceipts: buffer.maxReceipts,
       ballastBytes: buffer.ballast,
     })
     expect(uplinkConfig()).toMatchObject({

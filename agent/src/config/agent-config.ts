@@ -256,11 +256,12 @@ const buffer = object(
       example: MiB,
     }),
     max_receipts: integer({
-      help: 'Stored messages remembered by packet identifier, to recognise redeliveries.',
+      help: 'Stored messages remembered by packet identifier, to recognise redeliveries. Without it 20,000, or fewer with small files.',
       unit: 'receipts',
-      default: 20_000,
+      default: null,
       min: 0,
       max: 1_000_000,
+      example: 20_000,
     }),
     ballast: bytes({
       help: 'Kept aside, to be able to make room on a full disk.',

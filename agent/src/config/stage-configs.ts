@@ -20,7 +20,7 @@ export function bufferSlice({ dataDir, buffer }: AgentConfig): Partial<BufferCon
     failAfterMs: buffer.failAfter,
     maxDeadLetters: buffer.maxDeadLetters,
     ...(buffer.maxDeadLetterBytes !== null && { maxDeadLetterBytes: buffer.maxDeadLetterBytes }),
-    maxReceipts: buffer.maxReceipts,
+    ...(buffer.maxReceipts !== null && { maxReceipts: buffer.maxReceipts }),
     ballastBytes: buffer.ballast,
   }
 }
