@@ -5,7 +5,7 @@
  * its smallest pending seq, or `nextSeq` when nothing is pending. Epochs without a pending batch are remembered, the last 64 of
  * them, so that a falling `settled` of the hub is noticed.
  */
-import type { BatchEntry } from './buffer-file.ts'
+import type { BatchEntry } from './stored-records.ts'
 
 export interface PendingBatch {
   readonly seq: number

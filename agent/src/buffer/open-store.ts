@@ -11,23 +11,23 @@ import { join } from 'node:path'
 import type { Counters } from '@tributary/shared/batch/batch'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
 import type { BufferConfig } from './buffer-config.ts'
-import { type BatchEntry, BufferFile, type StoredRow } from './buffer-file.ts'
+import { BufferFile } from './buffer-file.ts'
+import { isBefore, unsealedFrom } from './cursor.ts'
 import { DeadLetterBox } from './dead-letter-box.ts'
 import { Epochs } from './epochs.ts'
 import { Ledger } from './ledger.ts'
 import { type FolderLock, lockFolder } from './lock.ts'
 import { MarkFile } from './mark.ts'
-import { isKnownHole, type OpenedTail, openTail } from './open-tail.ts'
-import { decodeReceipts, ReceiptBook } from './receipts.ts'
+import { type OpenedTail, openTail } from './open-tail.ts'
+import { ReceiptBook } from './receipts.ts'
 import { repairFile, repairing } from './repair.ts'
+import { loseSeqs, replayTail } from './replay.ts'
 import { removeDatabase } from './rotate.ts'
-import { decodeRowCounters } from './row-codec.ts'
 import { finishReplacements } from './salvage.ts'
 import {
   type ClosedFile,
   type Cursor,
   filePath,
-  fileToRead,
   flushState,
   forgetBatches,
   type LedgerState,
@@ -36,8 +36,8 @@ import {
   type Progress,
   type Sabotage,
   type StoreState,
+  unsealedIn,
 } from './state.ts'
-import { isDamage } from './storage-error.ts'
 
 export interface StoreOptions {
   readonly config: BufferConfig
@@ -90,7 +90,7 @@ function fileNumbers(folder: string): number[] {
 
 function load(
   { config, epoch, sabotage }: StoreOptions,
-  { file: tail, no: tailNo, isNew, inherited }: OpenedTail,
+  { file: tail, no: tailNo, inherited }: OpenedTail,
   mark: MarkFile,
   lock: FolderLock,
   notices: string[],
@@ -118,100 +118,19 @@ function load(
     closed,
     lastRow: 0,
     cursor: progress?.cursor ?? { row: 1, offset: 0 },
-    unsealed: 0,
+    unsealed: progress?.unsealed ?? 0,
     counters: progress?.counters ?? noCounters,
-    dirty: isNew || own === null,
-    catalogueDirty: isNew || own === null,
+    dirty: own === null,
+    catalogueDirty: tail.state('catalogue') === null,
     doomed: [],
     reader: null,
     decoded: null,
     notices,
   }
-  state.ledger.dirty = isNew || own === null
-  replayTail(state, progress?.row ?? 0)
+  state.ledger.dirty = tail.state('ledger') === null
+  replayTail(state, progress?.row ?? 0, own === null && progress !== null)
   state.epochs.get(epoch)
   return state
-}
-
-interface Hole {
-  readonly from: number
-  readonly to: number
-  readonly readings: number
-}
-
-/** Take in the rows and batches of the tail, which are newer than its `progress` where they differ. */
-function replayTail(state: StoreState, progressRow: number): void {
-  const holes: Hole[] = []
-  let n = state.tailFirstRow - 1
-  let data: Uint8Array | null = null
-  for (const row of state.tail.rows()) {
-    if (row.n > n + 1 && !isKnownHole(state.tailHoles, n + 1, row.n - 1)) {
-      const before = data ?? lastClosedRow(state)?.data ?? null
-      const readings = everStored(row.data) - (before ? everStored(before) : 0) - row.readings
-      holes.push({ from: n + 1, to: row.n - 1, readings: Math.max(0, readings) })
-    }
-    n = row.n
-    data = row.data
-    state.tailReadings += row.readings
-    if (!row.receipts) continue
-    const { columns, releases } = decodeReceipts(row.receipts)
-    state.receipts.apply(columns, releases)
-  }
-  if (data && n > progressRow) state.counters = decodeRowCounters(data)
-  state.lastRow = Math.max(n, state.tailHoles.at(-1)?.[1] ?? 0)
-  for (const batch of state.tail.batches()) replayBatch(state, batch)
-  state.letters.load(state.tail)
-  for (const hole of holes) loseHole(state, hole)
-}
-
-/** The row before the tail's first; null when there is none, or it cannot be read. */
-function lastClosedRow(state: StoreState): StoredRow | null {
-  const last = state.closed.at(-1)
-  if (!last) return null
-  try {
-    return fileToRead(state, last.no).rowFrom(last.lastRow)
-  } catch (error) {
-    if (isDamage(error) || !existsSync(filePath(state.folder, last.no))) return null
-    throw error
-  }
-}
-
-/** Readings ever stored up to and with a row: losses move between the two counters. */
-function everStored(data: Uint8Array): number {
-  const { stored, evicted } = decodeRowCounters(data)
-  return stored + evicted
-}
-
-function loseHole(state: StoreState, { from, to, readings }: Hole): void {
-  state.tailHoles.push([from, to])
-  state.dirty = true
-  const { row, offset } = state.cursor
-  if (to < row) return
-  const exact = from > row || (from === row && offset === 0)
-  state.notices.push(
-    `rows ${from} to ${to} of the buffer are lost, ${exact ? '' : 'at most '}${readings} unsent readings`,
-  )
-  if (readings > 0) loseUnsealed(state, readings, exact, 'corrupt')
-}
-
-function replayBatch(state: StoreState, batch: BatchEntry): void {
-  const known = state.epochs.get(batch.epoch)
-  if (batch.seq < known.nextSeq) return
-  if (batch.seq > known.nextSeq) loseSeqs(state, batch.epoch, known.nextSeq, batch.seq - 1)
-  state.epochs.sealed(batch, state.tailNo)
-  const { nextRow: row, nextOffset: offset } = batch
-  if (isBefore(state.cursor, { row, offset })) state.cursor = { row, offset }
-}
-
-/** Batches whose rows are lost with them, or were sealed before: nobody knows what was in them, nor whether it was sent. */
-function loseSeqs(state: StoreState, epoch: number, fromSeq: number, toSeq: number): void {
-  if (state.ledger.covers(epoch, fromSeq, toSeq)) return
-  state.ledger.add({ epoch, fromSeq, toSeq, readings: 0, exact: false, reason: 'missing' })
-  state.notices.push(`batches ${epoch}/${fromSeq} to ${toSeq} of the buffer are missing`)
-}
-
-function isBefore(a: Cursor, b: Cursor): boolean {
-  return a.row < b.row || (a.row === b.row && a.offset < b.offset)
 }
 
 /** Compare the closed files, and the files of the pending batches, with what the tail remembers of them. */
@@ -251,25 +170,12 @@ function loseFile(state: StoreState, file: ClosedFile): void {
   state.closed = state.closed.filter(other => other !== file)
   state.catalogueDirty = true
   forgetBatches(state, file, 'missing')
-  const { row, offset } = state.cursor
+  const { row } = state.cursor
   if (file.lastRow < row) return
-  if (file.firstRow <= row) state.cursor = { row: file.lastRow + 1, offset: 0 }
-  const exact = row < file.firstRow || (row === file.firstRow && offset === 0)
-  if (file.readings > 0) loseUnsealed(state, file.readings, exact, 'missing')
-}
-
-/** Readings after a position. */
-function unsealedFrom(state: StoreState, cursor: Cursor): number {
-  let readings = 0
-  for (const file of state.closed.filter(one => one.lastRow >= cursor.row)) {
-    if (file.firstRow >= cursor.row) {
-      readings += file.readings
-      continue
-    }
-    const found = repairing(state, file.no, () => fileToRead(state, file.no).readingsFrom(cursor.row))
-    readings += found === 'repaired' ? fileToRead(state, file.no).readingsFrom(cursor.row) : found
-  }
-  return readings + state.tail.readingsFrom(cursor.row) - cursor.offset
+  const readings = row < file.firstRow ? file.readings : unsealedIn(state, file)
+  if (row >= file.firstRow) state.cursor = { row: file.lastRow + 1, offset: 0 }
+  state.unsealed -= readings
+  if (readings > 0) loseUnsealed(state, readings, true, 'missing')
 }
 
 /** Compare the rows with the high-water mark. */
@@ -284,7 +190,7 @@ function checkMark(state: StoreState): void {
     state.counters = { ...counters, maybeDuplicate: counters.maybeDuplicate + Math.max(0, again) }
     state.epochs.get(found.epoch).nextSeq = found.nextSeq
     state.dirty = true
-    loseSeqs(state, found.epoch, nextSeq, found.nextSeq - 1)
+    loseSeqs(state, found.epoch, nextSeq, found.nextSeq - 1, 0)
   }
   if (found.row > state.lastRow) loseTail(state, found.row, found.counters)
 }

@@ -16,8 +16,10 @@ import {
   loseBatch,
   loseUnsealed,
   type StoreState,
+  unsealedIn,
 } from './state.ts'
 import { isDamage } from './storage-error.ts'
+import type { StoredRow } from './stored-records.ts'
 
 /** The result of `read` on file `no`; when the file proves damaged it is repaired, and the caller reads again. */
 export function repairing<T>(state: StoreState, no: number, read: () => T): T | 'repaired' {
@@ -51,7 +53,7 @@ export function repairFile(state: StoreState, closed: ClosedFile): void {
   const saved = salvage(path)
   const rows = saved.rows.filter(row => row.n >= closed.firstRow && row.n <= closed.lastRow)
   const kept = rows.reduce((sum, row) => sum + row.readings, 0)
-  const lost = lostUnsealed(state, closed, new Set(rows.map(row => row.n)), closed.readings - kept)
+  const lost = lostUnsealed(state, closed, rows, closed.readings - kept)
   replaceFile(path, { ...saved, rows, letters: [], states: new Map() }, state.folder)
   const repaired: ClosedFile = {
     ...closed,
@@ -63,25 +65,24 @@ export function repairFile(state: StoreState, closed: ClosedFile): void {
   state.closed = state.closed.map(file => (file === closed ? repaired : file))
   state.catalogueDirty = true
   loseBatches(state, closed, new Set(saved.batches.map(({ epoch, seq }) => `${epoch}/${seq}`)))
-  state.unsealed -= lost.readings
-  if (lost.readings > 0) loseUnsealed(state, lost.readings, lost.exact, 'corrupt')
+  state.unsealed -= lost
+  if (lost > 0) loseUnsealed(state, lost, true, 'corrupt')
   flushState(state)
   state.notices.push(
-    `file ${closed.no} was rebuilt: ${kept} of ${closed.readings} readings saved, ${lost.readings} unsent ones lost`,
+    `file ${closed.no} was rebuilt: ${kept} of ${closed.readings} readings saved, ${lost} unsent ones lost`,
   )
 }
 
-/** Of the readings in missing rows, those after the cursor; not exact when some rows were sealed, wholly or in part. */
-function lostUnsealed(state: StoreState, file: ClosedFile, kept: ReadonlySet<number>, readings: number) {
+/** Of the `missing` readings of a file, those after the cursor. */
+function lostUnsealed(state: StoreState, file: ClosedFile, kept: readonly StoredRow[], missing: number): number {
   const { row, offset } = state.cursor
-  let sealed = false
-  let unsealed = false
-  for (let n = file.firstRow; n <= file.lastRow; n++) {
-    if (kept.has(n)) continue
-    if (n < row || (n === row && offset > 0)) sealed = true
-    if (n >= row) unsealed = true
-  }
-  return { readings: unsealed ? readings : 0, exact: !sealed }
+  if (row > file.lastRow) return 0
+  if (row < file.firstRow) return missing
+  const keptUnsealed = kept.reduce(
+    (sum, { n, readings }) => sum + (n < row ? 0 : n === row ? readings - offset : readings),
+    0,
+  )
+  return Math.min(missing, Math.max(0, unsealedIn(state, file) - keptUnsealed))
 }
 
 /** The batches that could not be saved: lost when pending, else a copy less. */

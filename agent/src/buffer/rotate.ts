@@ -5,13 +5,13 @@
  */
 import { closeSync, fsyncSync, openSync, rmSync } from 'node:fs'
 import { messageOf } from '@tributary/shared/errors'
-import type { BatchEntry } from './buffer-file.ts'
 import { BufferFile } from './buffer-file.ts'
 import type { GoneRange } from './ledger.ts'
 import { encodeReceipts, receiptColumns } from './receipts.ts'
 import { encodeRow } from './row-codec.ts'
 import { type ClosedFile, filePath, type StoreState, stateWritten, writeMark, writeState } from './state.ts'
 import { isDamage } from './storage-error.ts'
+import type { BatchEntry } from './stored-records.ts'
 
 export function rotateWhenFull(state: StoreState): boolean {
   if (state.tail.bytes < state.config.fileBytes || state.lastRow === state.tailFirstRow) return false

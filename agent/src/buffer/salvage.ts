@@ -4,11 +4,11 @@
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { crc32 } from 'node:zlib'
 import type { StoredDeadLetter } from './buffer.ts'
-import { BufferFile, batchCrc, letterCrc, pageBytes, rowCrc, type StoredBatch, type StoredRow } from './buffer-file.ts'
+import { BufferFile, pageBytes } from './buffer-file.ts'
 import { type Cell, type ScannedRecord, scanRecords } from './page-scan.ts'
 import { removeDatabase, syncFolder } from './rotate.ts'
+import { batchCrc, letterCrc, rowCrc, type StoredBatch, type StoredRow, stateCrc } from './stored-records.ts'
 
 export interface Salvaged {
   readonly rows: StoredRow[]
@@ -123,7 +123,7 @@ function stateOf({ cells }: ScannedRecord): { key: string; version: number; valu
   if (cells.length !== 4) return null
   const [key, version, crc, value] = cells
   if (typeof key !== 'string' || typeof version !== 'number' || typeof value !== 'string') return null
-  return crc32(`${key}\n${value}`) === crc ? { key, version, value: JSON.parse(value) } : null
+  return stateCrc({ key, value }) === crc ? { key, version, value: JSON.parse(value) } : null
 }
 
 function isBytes(cell: Cell | undefined): cell is Uint8Array {

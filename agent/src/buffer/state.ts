@@ -47,6 +47,8 @@ export interface Progress {
   readonly row: number
   readonly counters: Counters
   readonly cursor: Cursor
+  /** Readings after the cursor, up to and with `row`. */
+  readonly unsealed: number
   readonly epochs: readonly EpochState[]
   readonly tailFirstRow: number
   readonly holes: readonly (readonly [number, number])[]
@@ -107,10 +109,10 @@ export function filePath(folder: string, no: number): string {
 /** Write what of the state is behind into the tail; part of a transaction of the caller. */
 export function writeState(state: StoreState, tail: BufferFile = state.tail): void {
   if (state.dirty) {
-    const { lastRow: row, counters, cursor, tailFirstRow, tailHoles: holes } = state
+    const { lastRow: row, counters, cursor, unsealed, tailFirstRow, tailHoles: holes } = state
     const { states: epochs } = state.epochs
     const { dropped: droppedLetters } = state.letters
-    const progress: Progress = { row, counters, cursor, epochs, tailFirstRow, holes, droppedLetters }
+    const progress: Progress = { row, counters, cursor, unsealed, epochs, tailFirstRow, holes, droppedLetters }
     tail.putState('progress', progress)
   }
   if (state.catalogueDirty) tail.putState('catalogue', state.closed)
@@ -196,4 +198,11 @@ export function forgetBatches(state: StoreState, file: ClosedFile, reason: strin
     if (inRun.length <= run.toSeq - run.fromSeq) state.ledger.giveUp({ ...run, readings: run.readings - lost })
     for (const { seq } of inRun) loseBatch(state, run.epoch, seq, reason)
   }
+}
+
+/** Readings after the cursor that `file`, where the cursor stands, must have held: what is unsealed but for the files after it. */
+export function unsealedIn(state: StoreState, file: ClosedFile): number {
+  const later = state.closed.filter(other => other.firstRow > file.lastRow)
+  const elsewhere = later.reduce((sum, other) => sum + other.readings, state.tail.readingsFrom(state.cursor.row))
+  return Math.min(file.readings, Math.max(0, state.unsealed - elsewhere))
 }
