@@ -24,6 +24,7 @@ export const ackOrder: Proof = {
   options: {
     acks: { type: 'string', value: 'N', default: '1200', help: 'acknowledgements to check, over four clients' },
   },
+  quick: [],
   sabotages: ['ack-before-commit', 'fsync-off'],
   run,
 }

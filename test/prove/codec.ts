@@ -20,6 +20,7 @@ export const codec: Proof = {
   name: 'codec',
   summary: 'damaged batches end in a typed error or a sound batch, within stated memory',
   options: { mutations: { type: 'string', value: 'N', default: '1000000', help: 'damaged batches to decode' } },
+  quick: ['--mutations', '100000'],
   sabotages: ['no-crc'],
   run,
 }

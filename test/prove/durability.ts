@@ -74,6 +74,7 @@ export const durability: Proof = {
       help: 'keep data and logs there (a temporary folder by default, removed when all is well)',
     },
   },
+  quick: ['--cycles', '10'],
   sabotages: Object.keys(sabotages),
   run,
 }
@@ -165,14 +166,15 @@ async function killCycles(parts: Cycles) {
     await load.flowing(1000)
     const moment = schedule[done % schedule.length]!
     const victim = moment.startsWith('agent/') ? agent.program : hub.program
-    const killed = Promise.withResolvers<boolean>()
+    const killed = Promise.withResolvers<{ counts: boolean; pid: number }>()
     await atMoment(moment, parts, () => {
-      killed.resolve(load.acknowledgedWithinMs(1000) > 0)
-      if (moment.startsWith('database/')) killDatabase(hub.dataDir)
-      else process.kill(victim.pid, 'SIGKILL')
+      const counts = load.acknowledgedWithinMs(1000) > 0
+      const { pid } = victim
+      if (moment.startsWith('database/')) killed.resolve({ counts, pid: killDatabase(hub) })
+      else killed.resolve({ counts, pid: killIfThere(pid) })
     })
-    const counts = await killed.promise
-    if (moment.startsWith('database/')) await readyAgain(hub)
+    const { counts, pid } = await killed.promise
+    if (moment.startsWith('database/')) await readyAgain(hub, pid)
     else {
       await victim.ended()
       proxy.swallow = false
@@ -219,34 +221,40 @@ async function atMoment(moment: Moment, { random, proxy, load }: Cycles, kill: (
   }
 }
 
-/** The hub has noticed that its Postgres died, and then that it is there again. */
-async function readyAgain(hub: RunningHub): Promise<void> {
+/** The hub has started its Postgres again, and is ready. */
+async function readyAgain(hub: RunningHub, killedPid: number): Promise<void> {
   const endMs = Date.now() + 60_000
-  for (let noticed = false; ; await sleep(50)) {
-    const { ok } = await fetch(`${hub.url}/readyz`)
-    if (ok && noticed) return
-    noticed ||= !ok
+  for (;;) {
+    const { pid = killedPid } = findPostmaster(postgresData(hub)) ?? {}
+    if (pid !== killedPid && (await fetch(`${hub.url}/readyz`)).ok) return
     if (Date.now() > endMs) throw new Error('the hub was not ready a minute after its Postgres was killed')
+    await sleep(50)
   }
 }
 
-/** SIGKILL to the postmaster of the hub and to all of its children. */
-function killDatabase(dataDir: string): void {
-  const postmaster = findPostmaster(join(dataDir, 'postgres', 'data'))
-  if (postmaster === null) throw new Error(`no Postgres runs in ${dataDir}`)
+function postgresData({ dataDir }: RunningHub): string {
+  return join(dataDir, 'postgres', 'data')
+}
+
+/** SIGKILL to the postmaster of the hub and to all of its children; its pid. */
+function killDatabase(hub: RunningHub): number {
+  const postmaster = findPostmaster(postgresData(hub))
+  if (postmaster === null) throw new Error(`no Postgres runs in ${hub.dataDir}`)
   const children = readFileSync(`/proc/${postmaster.pid}/task/${postmaster.pid}/children`, 'utf8')
     .trim()
     .split(' ')
     .map(Number)
   for (const pid of [postmaster.pid, ...children]) killIfThere(pid)
+  return postmaster.pid
 }
 
-function killIfThere(pid: number): void {
+function killIfThere(pid: number): number {
   try {
     process.kill(pid, 'SIGKILL')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
+  return pid
 }
 
 /** The agent has nothing left to send and the hub's consumers have read all of their log. */

@@ -35,6 +35,8 @@ export interface Proof {
   readonly name: string
   readonly summary: string
   readonly options: Readonly<Record<string, CommandOption>>
+  /** Options of a short run, as the gate makes it. */
+  readonly quick: readonly string[]
   /** Ways to break the product on purpose: with each of them `ok` must come out false. */
   readonly sabotages: readonly string[]
   run(context: ProofContext): Promise<ProofResult>
