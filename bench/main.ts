@@ -47,6 +47,6 @@ async function runBench(bench: Bench, context: CommandContext): Promise<number> 
 
 process.exitCode = await runProgram(
   { name: 'npm run bench --', version: '1', summary: 'compare two things in one run', commands: benches.map(command) },
-  process.argv.slice(2),
+  process.argv.length > 2 ? process.argv.slice(2) : ['help'],
   processIo(),
 )

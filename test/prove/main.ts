@@ -86,6 +86,6 @@ function resumable(key: string, wanted: boolean): ProofContext['resume'] {
 
 process.exitCode = await runProgram(
   { name: 'npm run prove --', version: '1', summary: 'try to break a promise', commands: proofs.map(command) },
-  process.argv.slice(2),
+  process.argv.length > 2 ? process.argv.slice(2) : ['help'],
   processIo(),
 )

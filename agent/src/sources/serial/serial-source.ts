@@ -26,6 +26,8 @@ import { RecentLines } from './recent-lines.ts'
 const framings: Readonly<Record<SerialConfig['framing'], Framing>> = { lines, acknowledged }
 const maxUncommitted = 1000
 const maxUnwritten = 64 * 1024
+/** How often an open port is asked whether its line still exists. */
+const watchMs = 1000
 const defaultRetry: Backoff = { baseMs: 250, capMs: 10_000 }
 
 export interface SerialSourceOptions {
@@ -141,7 +143,9 @@ export class SerialSource implements Source {
     })
     port.pipe(splitter)
     if (this.#stopping.signal.aborted) port.close()
+    const watch = setInterval(() => closeWhenHungUp(port), watchMs)
     await promise
+    clearInterval(watch)
     port.unpipe(splitter)
     splitter.destroy()
     this.#port = null
@@ -151,6 +155,16 @@ export class SerialSource implements Source {
     const port = this.#port
     if (port?.isOpen && port.writableLength < maxUnwritten) port.write(acknowledgement(n))
   }
+}
+
+/**
+ * A line that hangs up while a read is under way ends that read with 0 bytes, and the port reads again without end, silently. Asking
+ * for the modem bits tells: they fail with EIO on a hung-up line, and with ENOTTY on a healthy one that has none.
+ */
+function closeWhenHungUp(port: SerialPort): void {
+  port.get(error => {
+    if (error !== null && /input\/output error|no such device/i.test(error.message) && port.isOpen) port.close()
+  })
 }
 
 function openPort({ path, baudRate, dataBits, parity, stopBits }: SerialConfig): Promise<SerialPort> {
