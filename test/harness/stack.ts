@@ -27,6 +27,8 @@ export interface RunningHub {
 
 export interface RunningAgent {
   readonly program: Program
+  /** The agent's own, also when a wrapper such as strace started it. */
+  readonly pid: number
   readonly mqttPort: number
   readonly healthUrl: string
   readonly dataDir: string
@@ -74,8 +76,8 @@ export async function startAgent({ folder, env, wrapper, config = '', hubUrl }: 
     ...(env && { env }),
     ...(wrapper && { wrapper }),
   })
-  await program.start()
-  return { program, mqttPort, healthUrl: `http://127.0.0.1:${healthPort}`, dataDir }
+  const { pid } = await program.start<{ pid: number }>()
+  return { program, pid, mqttPort, healthUrl: `http://127.0.0.1:${healthPort}`, dataDir }
 }
 
 function writeAgentConfig(

@@ -44,7 +44,9 @@ async function run({ values, sabotage, progress }: ProofContext): Promise<ProofR
     progress(`agent under strace; ${clients} clients × ${each} messages in lock-step`)
     await Promise.all(Array.from({ length: clients }, (_, i) => lockStep(agent.mqttPort, i, each, i % 2 === 0 ? 1 : 2)))
   } finally {
-    await agent.program.stop()
+    // strace lets no signal through to itself; it ends with the agent.
+    process.kill(agent.pid, 'SIGTERM')
+    await agent.program.ended()
   }
   const { acks, good, unmatched } = check(parseStrace(readFileSync(trace, 'utf8')))
   rmSync(folder, { recursive: true })
