@@ -56,7 +56,7 @@ const hub = object(
       max: 64,
     }),
     in_order_below: duration({
-      help: 'With less than this to catch up, readings go in order; with more, the newest go first and the backlog beside them.',
+      help: 'With less than this to catch up, one batch is under way at a time; with more, as many as the hub grants.',
       default: 30_000,
       min: 0,
       max: dayMs,
