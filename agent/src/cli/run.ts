@@ -1,9 +1,10 @@
 /** `run`: the agent, until it is told to stop. */
 import type { Command } from '@tributary/shared/cli'
 import { TributaryError } from '@tributary/shared/errors'
+import { readSabotage } from '@tributary/shared/sabotage'
 import { pino } from 'pino'
 import { Agent } from '../agent.ts'
-import { readSabotage } from '../config/sabotage.ts'
+import { sabotages } from '../config/sabotage.ts'
 import { configOption, readConfigOption } from './config-option.ts'
 
 /** Bound of a graceful stop. */
@@ -25,7 +26,7 @@ export function createRun(version: string): Command {
         { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
         pino.destination({ dest: 2, sync: true }),
       )
-      const agent = new Agent({ config, version, log, sabotage: readSabotage(context.env) })
+      const agent = new Agent({ config, version, log, sabotage: readSabotage(context.env, sabotages) })
       await agent.start()
       const { enrolment, sources } = await agent.status()
       const health = agent.healthPort === null ? null : `http://${config.health.host}:${agent.healthPort}`

@@ -4,7 +4,6 @@ import { bufferConfig } from '../buffer/buffer-config.ts'
 import { uplinkConfig } from '../uplink/uplink-config.ts'
 import { parseAgentConfig } from './agent-config.ts'
 import { exampleFile, exampleText } from './example-file.ts'
-import { readSabotage } from './sabotage.ts'
 
 describe('the configuration of the agent', () => {
   it('agent.example.yaml is what the schema renders', () => {
@@ -68,13 +67,5 @@ describe('the configuration of the agent', () => {
   it('two ports of one name or path are refused', () => {
     const text = 'serial:\n  - {name: a, path: /dev/a}\n  - {name: a, path: /dev/b}\n  - {name: c, path: /dev/a}\n'
     expect(() => parseAgentConfig(text, 'agent.yaml', {})).toThrow(/serial\[1\].*name[\s\S]*serial\[2\].*path/)
-  })
-})
-
-describe('TRIBUTARY_SABOTAGE', () => {
-  it('is off by default and refuses words that it does not know', () => {
-    expect([...readSabotage({})]).toEqual([])
-    expect([...readSabotage({ TRIBUTARY_SABOTAGE: 'fsync-off,no-dup-check' })]).toEqual(['fsync-off', 'no-dup-check'])
-    expect(() => readSabotage({ TRIBUTARY_SABOTAGE: 'fsync' })).toThrow(/fsync-off/)
   })
 })

@@ -1,9 +1,10 @@
 /** `tributary-hub serve`: runs the hub until SIGINT or SIGTERM. Results on stdout, the log as JSON lines on stderr. */
 import type { Command, CommandContext } from '@tributary/shared/cli'
 import { TributaryError } from '@tributary/shared/errors'
+import { readSabotage } from '@tributary/shared/sabotage'
 import { destination, pino } from 'pino'
 import { readConfig } from '../config/read-config.ts'
-import { readSabotage } from '../config/sabotage.ts'
+import { sabotages } from '../config/sabotage.ts'
 import { type Hub, startHub } from '../hub.ts'
 
 /** A stop that takes longer is cut off, ms. */
@@ -27,7 +28,7 @@ export const serve: Command = {
   async run(context) {
     const env = environment(context)
     const config = readConfig(stringOf(context.values.config), env)
-    const sabotage = readSabotage(env)
+    const sabotage = readSabotage(env, sabotages)
     if (sabotage.size > 0) {
       context.note(
         `WARNING: TRIBUTARY_SABOTAGE breaks promises on purpose: ${[...sabotage].join(', ')}. DATA WILL BE LOST OR DOUBLED.`,

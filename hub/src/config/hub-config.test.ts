@@ -3,7 +3,6 @@ import { expect, test } from 'vitest'
 import { exampleFile, exampleText } from './example-file.ts'
 import { parseHubConfig } from './hub-config.ts'
 import { readConfig } from './read-config.ts'
-import { readSabotage } from './sabotage.ts'
 
 test('hub.example.yaml is what the schema renders', () => {
   expect(readFileSync(exampleFile, 'utf8')).toBe(exampleText())
@@ -32,10 +31,4 @@ test('a mistyped key is refused with its place and the nearest name', () => {
 
 test('a named file that is not there is refused; without a name there need be none', () => {
   expect(() => readConfig('/nowhere/hub.yaml', {})).toThrow('/nowhere/hub.yaml cannot be read (ENOENT)')
-})
-
-test('a sabotage is one of the known words or refused', () => {
-  expect([...readSabotage({})]).toEqual([])
-  expect([...readSabotage({ TRIBUTARY_SABOTAGE: 'ack-before-commit, offset-only-skip' })]).toHaveLength(2)
-  expect(() => readSabotage({ TRIBUTARY_SABOTAGE: 'no-such' })).toThrow(/known: ack-before-commit/)
 })
