@@ -5,8 +5,7 @@
  * above 1 means that ours is better. A bench with several cases adds `variants` and gives the worst of them itself. Without a
  * name it lists the benches.
  */
-import { type Command, type CommandContext, processIo, runProgram } from '@tributary/shared/cli'
-import { TributaryError } from '@tributary/shared/errors'
+import { type Command, type CommandContext, processIo, runProgram, UsageError } from '@tributary/shared/cli'
 import type { Bench } from './bench.ts'
 import { benches } from './benches.ts'
 import { calibrate } from './calibration.ts'
@@ -28,7 +27,7 @@ async function runBench(bench: Bench, context: CommandContext): Promise<number> 
   const { runs: runsText, json: _json, ...values } = context.values
   const runs = Number(runsText)
   if (!Number.isInteger(runs) || runs < 5)
-    throw new TributaryError('unprocessable', `--runs ${runsText} is not a whole number of at least 5`)
+    throw new UsageError('unprocessable', `--runs ${runsText} is not a whole number of at least 5`)
   const calibration = calibrate()
   context.note(
     `${calibration.cpu}, ${calibration.cores} cores, ${calibration.node}; fsync p50 ${calibration.fsyncP50Ms} ms, loop ${calibration.loopMPerS} M/s`,

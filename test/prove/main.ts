@@ -7,8 +7,7 @@
 import { createHash, randomInt } from 'node:crypto'
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Command, type CommandContext, processIo, runProgram } from '@tributary/shared/cli'
-import { TributaryError } from '@tributary/shared/errors'
+import { type Command, type CommandContext, processIo, runProgram, UsageError } from '@tributary/shared/cli'
 import type { Proof, ProofContext } from './proof.ts'
 import { proofs } from './proofs.ts'
 
@@ -42,9 +41,9 @@ function command(proof: Proof): Command {
 async function runProof(proof: Proof, context: CommandContext): Promise<number> {
   const { seed: seedText, sabotage, resume, json: _json, ...rest } = context.values
   const seed = seedText === undefined ? randomInt(2 ** 32) : Number(seedText)
-  if (!Number.isSafeInteger(seed)) throw new TributaryError('unprocessable', `--seed ${seedText} is not a whole number`)
+  if (!Number.isSafeInteger(seed)) throw new UsageError('unprocessable', `--seed ${seedText} is not a whole number`)
   if (sabotage !== undefined && !proof.sabotages.includes(String(sabotage))) {
-    throw new TributaryError('unprocessable', `${proof.name} has no sabotage "${sabotage}"`, {
+    throw new UsageError('unprocessable', `${proof.name} has no sabotage "${sabotage}"`, {
       hint: proof.sabotages.length > 0 ? `One of: ${proof.sabotages.join(', ')}` : 'This proof has none.',
     })
   }

@@ -3,7 +3,7 @@
  *
  * The running agent holds the buffer, so it is asked over its health port; when none runs, the buffer is opened here.
  */
-import type { Command, CommandContext } from '@tributary/shared/cli'
+import { type Command, type CommandContext, UsageError } from '@tributary/shared/cli'
 import { TributaryError } from '@tributary/shared/errors'
 import type { StoredDeadLetter } from '../buffer/buffer.ts'
 import { openBuffer } from '../buffer/sqlite-buffer.ts'
@@ -24,7 +24,7 @@ const list: Command = {
     withDeadLetters(context, async letters => {
       const limit = Number(textValue(context.values, 'limit'))
       if (!Number.isSafeInteger(limit) || limit < 1)
-        throw new TributaryError('unprocessable', '--limit is not a whole number from 1')
+        throw new UsageError('unprocessable', '--limit is not a whole number from 1')
       const found = await letters.list(limit)
       context.json(found.map(described))
       if (found.length === 0) context.out('no dead letters')
@@ -129,7 +129,7 @@ async function wanted(context: CommandContext, letters: DeadLetters): Promise<nu
 function idsOf({ positionals }: CommandContext): number[] {
   const ids = positionals.map(Number)
   if (ids.length === 0 || !ids.every(Number.isSafeInteger)) {
-    throw new TributaryError('unprocessable', 'name dead letters by their numbers', {
+    throw new UsageError('unprocessable', 'name dead letters by their numbers', {
       hint: 'See them with: tributary-agent deadletter list',
     })
   }

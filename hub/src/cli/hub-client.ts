@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { CommandContext, CommandOption } from '@tributary/shared/cli'
+import { type CommandContext, type CommandOption, UsageError } from '@tributary/shared/cli'
 import { type ErrorCode, messageOf, TributaryError } from '@tributary/shared/errors'
 
 const timeoutMs = 30_000
@@ -71,7 +71,7 @@ function originOf(text: string): URL {
   try {
     return new URL(text)
   } catch (cause) {
-    throw new TributaryError('unprocessable', `--hub: ${text} is not an address`, {
+    throw new UsageError('unprocessable', `--hub: ${text} is not an address`, {
       cause,
       hint: 'Such as http://127.0.0.1:8080',
     })

@@ -1,6 +1,5 @@
 /** `tributary-hub token …`: enrolment tokens. */
-import type { Command } from '@tributary/shared/cli'
-import { TributaryError } from '@tributary/shared/errors'
+import { type Command, UsageError } from '@tributary/shared/cli'
 import { hubClient, hubOptions } from './hub-client.ts'
 import { parseSpanS } from './span.ts'
 import { table } from './table.ts'
@@ -84,7 +83,7 @@ export const tokenCommands: readonly Command[] = [create, list, revoke]
 /** The one argument that a command takes. */
 export function onlyPositional(positionals: readonly string[], what: string): string {
   const [only] = positionals
-  if (only === undefined || positionals.length > 1) throw new TributaryError('unprocessable', `give ${what}`)
+  if (only === undefined || positionals.length > 1) throw new UsageError('unprocessable', `give ${what}`)
   return only
 }
 
@@ -98,7 +97,7 @@ function parseLabels(text: string | boolean | undefined): Record<string, string>
   if (typeof text !== 'string') return {}
   const pairs = text.split(',').map(pair => {
     const at = pair.indexOf('=')
-    if (at < 1) throw new TributaryError('unprocessable', `--labels: ${pair} is not key=value`)
+    if (at < 1) throw new UsageError('unprocessable', `--labels: ${pair} is not key=value`)
     return [pair.slice(0, at).trim(), pair.slice(at + 1).trim()] as const
   })
   return Object.fromEntries(pairs)
