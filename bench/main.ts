@@ -45,7 +45,7 @@ async function runBench(bench: Bench, context: CommandContext): Promise<number> 
 }
 
 process.exitCode = await runProgram(
-  { name: 'npm run bench --', version: '1', summary: 'compare two things in one run', commands: benches.map(command) },
+  { name: 'npm run bench --', version: '', summary: 'compare two things in one run', commands: benches.map(command) },
   process.argv.length > 2 ? process.argv.slice(2) : ['help'],
   processIo(),
 )

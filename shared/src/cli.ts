@@ -46,6 +46,7 @@ export interface Command {
 
 export interface Program {
   readonly name: string
+  /** Empty for a command that has none of its own. */
   readonly version: string
   readonly summary: string
   readonly commands: readonly Command[]
@@ -170,7 +171,7 @@ function programHelp(program: Program): string {
   const width = Math.max(...program.commands.map(c => c.name.length))
   const rows = program.commands.map(c => `  ${c.name.padEnd(width)}  ${c.summary}`)
   return [
-    `${program.name} ${program.version}: ${program.summary}`,
+    `${[program.name, program.version].filter(Boolean).join(' ')}: ${program.summary}`,
     '',
     `Usage: ${program.name} <command> [options]`,
     '',

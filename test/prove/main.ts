@@ -84,7 +84,7 @@ function resumable(key: string, wanted: boolean): ProofContext['resume'] {
 }
 
 process.exitCode = await runProgram(
-  { name: 'npm run prove --', version: '1', summary: 'try to break a promise', commands: proofs.map(command) },
+  { name: 'npm run prove --', version: '', summary: 'try to break a promise', commands: proofs.map(command) },
   process.argv.length > 2 ? process.argv.slice(2) : ['help'],
   processIo(),
 )
