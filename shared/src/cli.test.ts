@@ -14,7 +14,7 @@ const create: Command = {
   },
   examples: ['prog token create --site plant-1'],
   async run(c) {
-    seen.push(c.values['site'], c.positionals)
+    seen.push(c.values.site, c.positionals)
     c.out('made')
     c.json({ made: true })
     return undefined
