@@ -91,7 +91,7 @@ function writeAgentConfig(
   const file = join(folder, 'agent.yaml')
   writeFileSync(
     file,
-    `data_dir: ${dataDir}\nhub:\n  url: ${hubUrl}\nmqtt:\n  port: ${mqtt}\nhealth:\n  port: ${health}\n${more}`,
+    `data_dir: ${dataDir}\nhub:\n  url: ${hubUrl}\n  max_backoff: 2s\nmqtt:\n  port: ${mqtt}\nhealth:\n  port: ${health}\n${more}`,
   )
   return file
 }
