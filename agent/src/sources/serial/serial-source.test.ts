@@ -142,4 +142,15 @@ describe('the port', () => {
     await pair.close()
     await vi.waitFor(() => expect(source.status().state).toBe('waiting'))
   })
+
+  it('that hangs up while it is being read is waited for too', async () => {
+    const pair = await openPair()
+    const { source } = await start(pair.path)
+    await running(source)
+    const talking = setInterval(() => pair.say('{"metric":"t","value":1}\n'.repeat(40)), 1)
+    await vi.waitFor(() => expect(source.status().messages).toBeGreaterThan(100))
+    clearInterval(talking)
+    await pair.close()
+    await vi.waitFor(() => expect(source.status().state).toBe('waiting'), { timeout: 10_000 })
+  })
 })
