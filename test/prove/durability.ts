@@ -6,7 +6,8 @@
  * drains, and the multisets of (series, time, value bits) that devices saw acknowledged are compared with all rows of the hub's view
  * `reading`. Finished rounds are kept: `--resume` with the same seed goes on after them.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -123,7 +124,7 @@ async function runRound(context: ProofContext, index: number, cycles: number): P
 
   let keep = true
   await using stopping = new AsyncDisposableStack()
-  stopping.defer(() => (keep ? progress(`data and logs: ${folder}`) : rmSync(folder, { recursive: true, force: true })))
+  stopping.defer(() => (keep ? progress(`data and logs: ${folder}`) : rm(folder, { recursive: true, force: true })))
   progress(`round ${index + 1}: starting hub and agent in ${folder}`)
   const hub = await startHub({ folder, ...env(broken?.hub) })
   stopping.defer(() => hub.program.stop())
