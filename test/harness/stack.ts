@@ -1,5 +1,6 @@
 /** Hub and agent as real processes on free ports and folders of their own, for proofs, benches and whole-path tests. */
 import { execFile } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -132,13 +133,23 @@ export function hubPool(dataDir: string): pg.Pool {
   })
 }
 
+/**
+ * A port that a program can take again after it was killed: below the range from which the kernel gives ports to outgoing connections
+ * (32768 and up), where another connection may have it by then.
+ */
 export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(20_000, 32_000)
+    if (await isFree(port)) return port
+  }
+}
+
+async function isFree(port: number): Promise<boolean> {
   const server = createServer()
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', resolve)
+  const listening = await new Promise<boolean>(resolve => {
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => resolve(true))
   })
-  const { port } = server.address() as { port: number }
-  await new Promise(resolve => server.close(resolve))
-  return port
+  if (listening) await new Promise(resolve => server.close(resolve))
+  return listening
 }
