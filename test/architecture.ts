@@ -42,7 +42,7 @@ interface Import {
 }
 
 const packages = ['shared', 'agent', 'hub', 'firmware-sim']
-const files = [...packages, 'test', 'bench'].flatMap(sources)
+const files = [...packages, 'test', 'bench', 'demo'].flatMap(sources)
 const known = new Set(files)
 const problems: string[] = []
 const edges = new Map<string, string[]>()

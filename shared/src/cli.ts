@@ -209,14 +209,26 @@ function commandHelp(program: Program, command: Command): string {
   ].join('\n')
 }
 
-/** The process's own streams, with a signal that fires on SIGINT and SIGTERM. */
+/**
+ * The process's own streams, with a signal that fires on SIGINT and SIGTERM, and at the end of standard input where
+ * TRIBUTARY_STOP_WITH_STDIN is set: a program that starts this one holds a pipe to it, so that nothing runs on when that program is
+ * killed.
+ */
 export function processIo(): Io {
   const stop = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stop.abort(name))
+  if (process.env.TRIBUTARY_STOP_WITH_STDIN) stopWithStdin(stop)
   return {
     stdout: text => void process.stdout.write(text),
     stderr: text => void process.stderr.write(text),
     env: process.env,
     signal: stop.signal,
   }
+}
+
+function stopWithStdin(stop: AbortController): void {
+  for (const event of ['end', 'error', 'close']) process.stdin.once(event, () => stop.abort('stdin'))
+  process.stdin.resume()
+  // A pipe is a socket: it must not keep a program alive that is done.
+  if ('unref' in process.stdin) process.stdin.unref()
 }

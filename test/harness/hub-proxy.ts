@@ -10,6 +10,7 @@ export class HubProxy {
   /** While true, answers are dropped. */
   swallow = false
   #onAnswer: (() => void) | null = null
+  #severed = false
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
 
@@ -29,6 +30,16 @@ export class HubProxy {
     this.#onAnswer = listener
   }
 
+  /** The network is gone: what is open is cut, what comes is refused, until `mend`. */
+  sever(): void {
+    this.#severed = true
+    this.cut()
+  }
+
+  mend(): void {
+    this.#severed = false
+  }
+
   /** Cuts every connection now open. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy()
@@ -40,6 +51,10 @@ export class HubProxy {
   }
 
   #forward(agent: Socket): void {
+    if (this.#severed) {
+      agent.destroy()
+      return
+    }
     const hub = connect(this.hubPort, '127.0.0.1')
     for (const [socket, peer] of [
       [agent, hub],

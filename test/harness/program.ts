@@ -1,11 +1,20 @@
-/** A Tributary program as a real process: started by its TypeScript entry, ready when it says so, stopped or killed by pid. */
-import { type ChildProcess, spawn } from 'node:child_process'
+/**
+ * A Tributary program as a real process: started by its TypeScript entry, ready when it says so, stopped or killed by pid.
+ *
+ * It stands in a session of its own, so that a Ctrl-C reaches only who started it; and it hangs on a pipe from here, so that it stops
+ * when whoever started it is gone, however that ended.
+ */
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { Readable, Writable } from 'node:stream'
 
 export const repository = join(import.meta.dirname, '../..')
+
+/** Lines of its log that an error shows. */
+const lastSteps = 3
 
 export interface ProgramOptions {
   /** Relative to the repository: `hub/src/main.ts`. */
@@ -16,7 +25,10 @@ export interface ProgramOptions {
   readonly logFile: string
   /** Put in front of the command: `['strace', …]`. */
   readonly wrapper?: readonly string[]
+  /** Default 60,000. */
   readonly readyTimeoutMs?: number
+  /** What it notes in its log until it is ready: a line for people a step. */
+  readonly onStep?: (step: string) => void
 }
 
 export class Program {
@@ -34,30 +46,36 @@ export class Program {
 
   /** Starts it; resolves with the JSON line that has `"event":"ready"`. */
   async start<T extends object>(): Promise<T> {
-    const { entry, args, env, logFile, wrapper = [], readyTimeoutMs = 60_000 } = this.options
+    const { entry, args, env, logFile, wrapper = [], readyTimeoutMs = 60_000, onStep } = this.options
     const [command, ...rest] = [...wrapper, process.execPath, join(repository, entry), ...args]
-    const child = spawn(command!, rest, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+    const child = spawn(command!, rest, {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      detached: true,
+      env: { ...process.env, ...env, TRIBUTARY_STOP_WITH_STDIN: '1' },
+    })
     this.#child = child
-    const log = createWriteStream(logFile, { flags: 'a' })
-    child.stdout.pipe(log, { end: false })
-    child.stderr.pipe(log, { end: false })
-    child.once('close', () => log.end())
-    const lines = createInterface({ input: child.stdout })
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => fail(`not ready after ${readyTimeoutMs} ms`), readyTimeoutMs)
-      const fail = (what: string) => {
-        clearTimeout(timer)
-        reject(new Error(`${entry} ${args.join(' ')}: ${what}; see ${logFile}`))
-      }
-      child.once('error', error => fail(error.message))
-      child.once('exit', (code, signal) => fail(`ended before it was ready (${signal ?? code})`))
-      lines.on('line', line => {
-        const message = parseReady(line)
-        if (message === null) return
-        clearTimeout(timer)
-        lines.removeAllListeners('line')
-        resolve(message as T)
-      })
+    keepLog(child, logFile)
+    const steps: string[] = []
+    const starting = new AbortController()
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    const fail = (what: string) => {
+      const said = steps.slice(-lastSteps).join(' ')
+      reject(new Error(`${entry} ${args.join(' ')}: ${what}${said && `: ${said}`}; see ${logFile}`))
+    }
+    onLine(child.stderr, starting.signal, line => {
+      const step = stepOf(line)
+      steps.push(step)
+      onStep?.(step)
+    })
+    onLine(child.stdout, starting.signal, line => {
+      if (line.startsWith('{') && line.includes('"event":"ready"')) resolve(JSON.parse(line) as T)
+    })
+    const timer = setTimeout(() => fail(`not ready after ${readyTimeoutMs} ms`), readyTimeoutMs)
+    child.once('error', error => fail(error.message))
+    child.once('close', (code, signal) => fail(`ended before it was ready (${signal ?? code})`))
+    return promise.finally(() => {
+      clearTimeout(timer)
+      starting.abort()
     })
   }
 
@@ -77,7 +95,24 @@ export class Program {
   }
 }
 
-function parseReady(line: string): object | null {
-  if (!line.startsWith('{') || !line.includes('"event":"ready"')) return null
-  return JSON.parse(line) as object
+function keepLog(child: ChildProcessByStdio<Writable, Readable, Readable>, file: string): void {
+  const log = createWriteStream(file, { flags: 'a' })
+  child.stdout.pipe(log, { end: false })
+  child.stderr.pipe(log, { end: false })
+  child.once('close', () => log.end())
+  // A pipe to a program that has ended.
+  child.stdin.on('error', () => undefined)
+}
+
+/** Until the signal fires. The stream flows on after it: a pipe that nobody reads would stop the program. */
+function onLine(stream: Readable, until: AbortSignal, listener: (line: string) => void): void {
+  const lines = createInterface({ input: stream })
+  lines.on('line', listener)
+  until.addEventListener('abort', () => lines.off('line', listener), { once: true })
+}
+
+/** The message of a line of the program's log, or the line itself. */
+function stepOf(line: string): string {
+  const message = /^\{.*"msg":("(?:[^"\\]|\\.)*")/.exec(line)?.[1]
+  return message === undefined ? line.trim() : (JSON.parse(message) as string)
 }

@@ -16,6 +16,10 @@ export interface StackOptions {
   readonly wrapper?: readonly string[]
   /** More lines for the YAML configuration. */
   readonly config?: string
+  /** Where people look for it; another one is taken when it is not free. Default any free one. */
+  readonly preferredPort?: number
+  /** A line for people at every step of the start. */
+  readonly onStep?: (step: string) => void
 }
 
 export interface RunningHub {
@@ -41,19 +45,18 @@ interface HubReady {
 }
 
 /** Start a hub on a port that it keeps over restarts. */
-export async function startHub({ folder, env, wrapper, config = '' }: StackOptions): Promise<RunningHub> {
+export async function startHub(options: StackOptions): Promise<RunningHub> {
+  const { folder, config = '' } = options
   const dataDir = join(folder, 'hub')
   mkdirSync(dataDir, { recursive: true })
-  const port = await freePort()
+  const port = await freePort(options.preferredPort)
   const configFile = join(folder, 'hub.yaml')
   writeFileSync(configFile, `data_dir: ${dataDir}\nlisten:\n  port: ${port}\n${config}`)
   const program = new Program({
     entry: 'hub/src/main.ts',
     args: ['serve', '--config', configFile, '--json'],
     logFile: join(folder, 'hub.log'),
-    readyTimeoutMs: 120_000,
-    ...(env && { env }),
-    ...(wrapper && { wrapper }),
+    ...programOptions(options),
   })
   const ready = await program.start<HubReady>()
   return { program, url: ready.url, port, dataDir, adminKey: readFileSync(ready.adminKeyFile, 'utf8').trim() }
@@ -65,20 +68,27 @@ export interface AgentOptions extends StackOptions {
 }
 
 /** Start an agent on ports that it keeps over restarts. It must have been enrolled before, or it only buffers. */
-export async function startAgent({ folder, env, wrapper, config = '', hubUrl }: AgentOptions): Promise<RunningAgent> {
+export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
+  const { folder, config = '', hubUrl } = options
   const dataDir = join(folder, 'agent')
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-  const [mqttPort, healthPort] = [await freePort(), await freePort()]
+  const [mqttPort, healthPort] = [await freePort(options.preferredPort), await freePort()]
   const configFile = writeAgentConfig(folder, dataDir, mqttPort, healthPort, hubUrl, config)
   const program = new Program({
     entry: 'agent/src/main.ts',
     args: ['run', '--config', configFile, '--json'],
     logFile: join(folder, 'agent.log'),
-    ...(env && { env }),
-    ...(wrapper && { wrapper }),
+    ...programOptions(options),
   })
   const { pid } = await program.start<{ pid: number }>()
   return { program, pid, mqttPort, healthUrl: `http://127.0.0.1:${healthPort}`, dataDir }
+}
+
+/** On a slow disk a start may take minutes: making a database writes some 40 MB. */
+const readyTimeoutMs = 120_000
+
+function programOptions({ env, wrapper, onStep }: StackOptions) {
+  return { readyTimeoutMs, ...(env && { env }), ...(wrapper && { wrapper }), ...(onStep && { onStep }) }
 }
 
 function writeAgentConfig(
@@ -137,11 +147,12 @@ export function hubPool(dataDir: string): pg.Pool {
  * A port that a program can take again after it was killed: below the range from which the kernel gives ports to outgoing connections
  * (32768 and up), where another connection may have it by then.
  */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(20_000, 32_000)
-    if (await isFree(port)) return port
-  }
+export async function freePort(preferred?: number): Promise<number> {
+  for (let port = preferred ?? anyPort(); ; port = anyPort()) if (await isFree(port)) return port
+}
+
+function anyPort(): number {
+  return randomInt(20_000, 32_000)
 }
 
 async function isFree(port: number): Promise<boolean> {

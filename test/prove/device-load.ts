@@ -1,7 +1,7 @@
 /** The load of the proof `durability`: MQTT devices at QoS 1 and 2 that never give a message up, and what they sent and saw acknowledged. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MqttDevice } from '../../firmware-sim/src/transports/mqtt-device.ts'
-import { Multiset, readingKey } from './multiset.ts'
+import { Multiset, readingKey } from '../harness/multiset.ts'
 
 const devices = 24
 const inFlightEach = 10

@@ -10,13 +10,13 @@ import { mkdirSync, mkdtempSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { createRandom } from '../../firmware-sim/src/signals/random.ts'
+import { drain } from '../harness/drain.ts'
 import { HubProxy } from '../harness/hub-proxy.ts'
-import { enrollAgent, hubPool, type RunningAgent, type RunningHub, startAgent, startHub } from '../harness/stack.ts'
+import { difference, storedReadings } from '../harness/multiset.ts'
+import { enrollAgent, hubPool, startAgent, startHub } from '../harness/stack.ts'
 import { DeviceLoad } from './device-load.ts'
 import { killCycles, type Moment, moments } from './kill-cycles.ts'
-import { difference, storedReadings } from './multiset.ts'
 import { type Proof, type ProofContext, type ProofResult, target } from './proof.ts'
 
 const cyclesPerRound = 50
@@ -141,7 +141,7 @@ async function runRound(context: ProofContext, index: number, cycles: number): P
   const counted = await killCycles({ cycles, hub, agent, proxy, load, schedule, random, progress, signal })
   progress('draining')
   await load.stop()
-  const drained = await drain(agent, hub, load)
+  const drained = (await drain(agent, hub, drainTimeoutMs)) && load.outstanding === 0
   const pool = hubPool(hub.dataDir)
   const stored = await storedReadings(pool)
   await pool.end()
@@ -159,26 +159,4 @@ async function runRound(context: ProofContext, index: number, cycles: number): P
     ...found,
     drained,
   }
-}
-
-/** The agent has nothing left to send and the hub's consumers have read all of their log. */
-async function drain(agent: RunningAgent, hub: RunningHub, load: DeviceLoad): Promise<boolean> {
-  const endMs = Date.now() + drainTimeoutMs
-  while (Date.now() < endMs) {
-    const status = (await (await fetch(`${agent.healthUrl}/status`)).json()) as {
-      buffer: { backlogReadings: number; sealedPending: number }
-    }
-    const lag = await storeLag(hub)
-    if (load.outstanding === 0 && status.buffer.backlogReadings === 0 && status.buffer.sealedPending === 0 && lag === 0)
-      return true
-    await sleep(250)
-  }
-  return false
-}
-
-/** Records of the log that the store has not applied; infinite while the hub cannot tell. */
-async function storeLag(hub: RunningHub): Promise<number> {
-  const text = await (await fetch(`${hub.url}/metrics`)).text()
-  const lag = /^tributary_log_lag_records\{consumer="store"\} (\d+)/m.exec(text)
-  return lag === null ? Number.POSITIVE_INFINITY : Number(lag[1])
 }

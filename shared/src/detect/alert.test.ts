@@ -16,9 +16,9 @@ function alerts() {
     },
     now: () => tsUs,
     openedUs: () => openedUs(shard, slot),
-    reading(surprise: number, alert = 0, bar = 0): Transition {
+    reading(surprise: number, alert = 0, bar = 0, learning = false): Transition {
       tsUs += minuteUs
-      return advanceAlert(shard, slot, tsUs, { ...shard.finding, surprise, alert, bar }, alertRule)
+      return advanceAlert(shard, slot, tsUs, { ...shard.finding, surprise, alert, bar, learning }, alertRule)
     },
   }
 }
@@ -28,6 +28,12 @@ test('an alert opens at S = 1.5 and not below', () => {
   expect(reading(1.4999, 1.4999)).toBeNull()
   expect(reading(1.5, 1.5)).toBe('raised')
   expect(openedUs()).toBe(now())
+})
+
+test('of a series that is still learning only what is critical opens an alert', () => {
+  const { reading } = alerts()
+  expect(reading(2.4999, 2.4999, 0, true)).toBeNull()
+  expect(reading(2.5, 2.5, 0, true)).toBe('raised')
 })
 
 test('an alert closes after ten calm readings and five minutes', () => {

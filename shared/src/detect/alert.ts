@@ -5,7 +5,9 @@
  *                                                     ▲               │
  *                                                     └── higher S ───┘
  * While it is open, or closed with the cool-down still running, a higher S that is let through raises the same alert (and opens it
- * again). Calm is S < 0.6·open for ten readings and five minutes of event time, the first of them calm itself.
+ * again). While the series is still learning, an S has to be critical to count: a spread learnt from fifty readings cannot support odds of
+ * 1 in 30 (250 young series of a simulated fleet, 80 readings each: 99 alerts at S ≥ 1.5, 17 at S ≥ 2.5, most of them machines that
+ * were switched on or off). Calm is S < 0.6·open for ten readings and five minutes of event time, the first of them calm itself.
  */
 import { field } from './layout.ts'
 import type { Finding, Shard } from './shard.ts'
@@ -33,7 +35,7 @@ export function advanceAlert(shard: Shard, slot: number, tsUs: number, finding: 
   const { scalars, layout } = shard
   const at = slot * layout.scalarStride
   const now = scalars[at + field.phase]!
-  if (finding.alert >= rule.open) {
+  if (finding.alert >= (finding.learning ? rule.critical : rule.open)) {
     const same = now === phase.open || (now === phase.closed && finding.bar >= rule.open)
     scalars[at + field.calm] = 0
     if (same && finding.alert <= scalars[at + field.peak]!) return null

@@ -26,8 +26,8 @@ export function readingKey(device: string, metric: string, tsUs: number, value: 
   return `${device}/${metric}|${tsUs}|${bits.toString('hex')}`
 }
 
-/** Everything in `reading`, a day of data at most a few million rows: read in pages by a cursor. */
-export async function storedReadings(pool: Pool): Promise<Multiset> {
+/** Everything in `reading`, a day of data at most a few million rows: read in pages by a cursor. `of`: only of these devices. */
+export async function storedReadings(pool: Pool, of?: ReadonlySet<string>): Promise<Multiset> {
   const stored = new Multiset()
   const client = await pool.connect()
   try {
@@ -39,7 +39,9 @@ export async function storedReadings(pool: Pool): Promise<Multiset> {
       const { rows } = await client.query<{ device: string; metric: string; us: string; bits: string }>(
         'fetch 20000 from page',
       )
-      for (const { device, metric, us, bits } of rows) stored.add(`${device}/${metric}|${us}|${bits}`)
+      for (const { device, metric, us, bits } of rows) {
+        if (of === undefined || of.has(device)) stored.add(`${device}/${metric}|${us}|${bits}`)
+      }
       if (rows.length === 0) break
     }
     await client.query('rollback')

@@ -1,0 +1,99 @@
+/**
+ * Where a demo keeps its data and logs: a folder `demo-…` with a marker that names the process it belongs to.
+ *
+ * Only folders with such a marker, whose process is gone, are ever removed: at the start of the next demo, or by `--clean`. A process is
+ * told from a later one with the same number by its time of start (Linux). A Postgres that still stops there is waited for.
+ */
+import { randomBytes } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf, TributaryError } from '@tributary/shared/errors'
+import { findPostmaster } from '../hub/src/database/postmaster.ts'
+
+const markerName = 'tributary-demo.json'
+const stoppingMs = 20_000
+
+interface Marker {
+  readonly pid: number
+  /** What tells the process from another one with its number; null where the system does not say. */
+  readonly startedAt: string | null
+}
+
+export interface StateFolder {
+  readonly path: string
+  remove(): Promise<void>
+}
+
+/** Make a folder below `parent`. Throws `storage` with what to do. */
+export async function openStateFolder(parent: string): Promise<StateFolder> {
+  const path = resolve(parent, `demo-${randomBytes(4).toString('hex')}`)
+  try {
+    await mkdir(path, { recursive: true })
+    const marker: Marker = { pid: process.pid, startedAt: startOf(process.pid) }
+    await writeFile(join(path, markerName), `${JSON.stringify(marker)}\n`)
+  } catch (cause) {
+    throw new TributaryError('storage', `${parent} cannot be written${ownerNote(parent)}: ${messageOf(cause)}`, {
+      cause,
+      hint: 'Name a folder of your own: npm run demo -- --state DIR',
+    })
+  }
+  return { path, remove: () => removeFolder(path) }
+}
+
+/** Remove what demos left behind that are gone. */
+export async function clearStateFolders(parent: string, note: (text: string) => void): Promise<void> {
+  const names = await readdir(parent).catch(() => [])
+  for (const name of names.filter(one => one.startsWith('demo-'))) {
+    const path = join(parent, name)
+    const marker = await readMarker(path)
+    if (marker === null || isRunning(marker)) continue
+    try {
+      await removeFolder(path)
+      note(`removed ${path} of an earlier demo`)
+    } catch (error) {
+      note(`${path} of an earlier demo stays: ${messageOf(error)}`)
+    }
+  }
+}
+
+async function removeFolder(path: string): Promise<void> {
+  const data = join(path, 'hub', 'postgres', 'data')
+  for (const endMs = Date.now() + stoppingMs; findPostmaster(data) !== null; await sleep(100))
+    if (Date.now() > endMs) throw new TributaryError('in-use', 'its Postgres still runs')
+  await rm(path, { recursive: true, force: true, maxRetries: 5 })
+}
+
+async function readMarker(path: string): Promise<Marker | null> {
+  try {
+    return JSON.parse(await readFile(join(path, markerName), 'utf8')) as Marker
+  } catch {
+    return null // not made by a demo, or cut off while it was made: left alone
+  }
+}
+
+function isRunning({ pid, startedAt }: Marker): boolean {
+  try {
+    process.kill(pid, 0)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
+  }
+  return startedAt === null || startOf(pid) === startedAt
+}
+
+/** Boot and clock ticks since it, from /proc; null elsewhere. */
+function startOf(pid: number): string | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+    return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}/${ticks}`
+  } catch {
+    return null
+  }
+}
+
+function ownerNote(parent: string): string {
+  const owner = statSync(resolve(parent, '..'), { throwIfNoEntry: false })?.uid
+  return owner === undefined || owner === process.getuid?.() ? '' : ` (the folder above it belongs to uid ${owner})`
+}

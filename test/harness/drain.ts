@@ -1,0 +1,34 @@
+/** Waits until everything acknowledged has passed: nothing left at the agent, nothing left in the log for the hub's consumers. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { RunningAgent, RunningHub } from './stack.ts'
+
+const everyMs = 250
+
+interface BufferedAtAgent {
+  readonly buffer: { readonly backlogReadings: number; readonly sealedPending: number }
+}
+
+/** False when there is something left after `timeoutMs`. */
+export async function drain(agent: RunningAgent, hub: RunningHub, timeoutMs: number): Promise<boolean> {
+  for (const endMs = Date.now() + timeoutMs; Date.now() < endMs; await sleep(everyMs)) {
+    const { buffer } = await agentStatus(agent)
+    if (buffer.backlogReadings > 0 || buffer.sealedPending > 0) continue
+    const metrics = await (await fetch(`${hub.url}/metrics`)).text()
+    const lags = ['store', 'detect'].map(consumer =>
+      hubMetric(metrics, `tributary_log_lag_records{consumer="${consumer}"}`),
+    )
+    if (lags.every(lag => lag === 0)) return true
+  }
+  return false
+}
+
+/** GET /status of the agent. */
+export async function agentStatus(agent: RunningAgent): Promise<BufferedAtAgent> {
+  return (await (await fetch(`${agent.healthUrl}/status`)).json()) as BufferedAtAgent
+}
+
+/** One sample of a Prometheus text; null when it is not there. */
+export function hubMetric(text: string, sample: string): number | null {
+  const line = text.split('\n').find(one => one.startsWith(`${sample} `))
+  return line === undefined ? null : Number(line.slice(sample.length + 1))
+}
