@@ -58,8 +58,8 @@ async function run(context: CommandContext): Promise<number> {
   return report(context, result, values.clean === true ? null : state.path)
 }
 
-function report({ json, out, note }: CommandContext, result: DemoResult, kept: string | null): number {
-  const problems = failures(result)
+function report({ json, out, note, signal }: CommandContext, result: DemoResult, kept: string | null): number {
+  const problems = failures(result, !signal.aborted)
   json(result)
   for (const line of describeResult(result)) out(line)
   if (kept !== null) out(`Data and logs are in ${kept} until the next run.`)

@@ -61,7 +61,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   started.defer(() => proxy.close())
   const hubUrl = `http://127.0.0.1:${await proxy.listen()}`
   step('enrolling an agent')
-  await enrollAgent(folder, hub, hubUrl)
+  await enrollAgent(folder, hub, hubUrl, 'demo-plant')
   const serial = await openSerial(step)
   if (serial !== null) started.defer(() => serial.close())
   step('starting the agent')
@@ -93,7 +93,7 @@ interface Stage {
 
 async function play(stage: Stage): Promise<DemoResult> {
   const { agent, proxy, serial, pool, forMs, status, signal } = stage
-  const latency = new Latency(pool, ({ device, metric }) => /^machine-0\d5$/.test(device) && metric === 'power')
+  const latency = new Latency(pool, ({ device, metric }) => /^machine-\d\d[05]$/.test(device) && metric === 'power')
   const accounts = { mqtt: new Account(latency.sent), serial: new Account() }
   const endUs = Date.now() * 1000
   const spanMs = Math.min(storyMs, forMs)
@@ -166,17 +166,17 @@ async function showProgress(stage: Stage, accounts: Played['accounts'], latency:
   }
 }
 
+/** With five digits they fit into 80 columns: B is bytes a reading on the network, ms the median from a reading to its row. */
 function fieldsOf(sent: number, acked: number, progress: Progress, p50: number | null): string[] {
   const { stored, backlog, bytesPerReading: bytes, alerts } = progress
-  const count = (n: number | null) => (n === null ? '–' : n.toLocaleString('en'))
   return [
-    `sent ${count(sent)}`,
-    `acked ${count(acked)}`,
-    `stored ${count(stored)}`,
-    `backlog ${count(backlog)}`,
-    `${count(alerts)} alerts`,
-    `${bytes === null ? '–' : bytes.toFixed(1)} B/reading`,
-    `p50 ${p50 === null ? '–' : Math.round(p50)} ms`,
+    `sent ${sent}`,
+    `acked ${acked}`,
+    `stored ${stored}`,
+    `backlog ${backlog ?? '–'}`,
+    `alerts ${alerts}`,
+    `${bytes?.toFixed(1) ?? '–'} B`,
+    `${p50 === null ? '–' : Math.round(p50)} ms`,
   ]
 }
 

@@ -8,7 +8,8 @@ import type { SentReading } from '../firmware-sim/src/transports/transport.ts'
 
 const everyMs = 20
 
-interface Found {
+export interface Found {
+  /** When the reading was taken, ms since 1970. */
   readonly takenMs: number
   readonly latencyMs: number
 }
@@ -48,16 +49,7 @@ export class Latency {
 
   /** Milliseconds; null before the first. */
   quantile(q: number, without: readonly Disturbance[] = []): number | null {
-    const spans = without.map(disturbance => ({ ...disturbance, untilMs: this.#overMs(disturbance) }))
-    const calm = this.#found.filter(({ takenMs }) => !spans.some(s => takenMs >= s.fromMs && takenMs <= s.untilMs))
-    const sorted = calm.map(({ latencyMs }) => latencyMs).sort((a, b) => a - b)
-    return sorted.length === 0 ? null : Math.round(sorted[Math.ceil(q * sorted.length) - 1]! * 10) / 10
-  }
-
-  /** When the last reading of a disturbance was found. */
-  #overMs({ fromMs, untilMs }: Disturbance): number {
-    const late = this.#found.filter(({ takenMs }) => takenMs >= fromMs && takenMs <= untilMs)
-    return late.reduce((last, { takenMs, latencyMs }) => Math.max(last, takenMs + latencyMs), untilMs)
+    return latencyQuantile(this.#found, q, without)
   }
 
   async #look(): Promise<void> {
@@ -76,4 +68,17 @@ export class Latency {
       this.#found.push({ takenMs, latencyMs: nowMs - takenMs })
     }
   }
+}
+
+/** Nearest rank, without what was taken in a disturbance: until its cause was over and all of its readings were found. */
+export function latencyQuantile(found: readonly Found[], q: number, without: readonly Disturbance[]): number | null {
+  const spans = without.map(({ fromMs, untilMs }) => ({ fromMs, untilMs: recoveredMs(found, { fromMs, untilMs }) }))
+  const calm = found.filter(({ takenMs }) => !spans.some(span => takenMs >= span.fromMs && takenMs <= span.untilMs))
+  const sorted = calm.map(({ latencyMs }) => latencyMs).sort((a, b) => a - b)
+  return sorted.length === 0 ? null : Math.round(sorted[Math.ceil(q * sorted.length) - 1]! * 10) / 10
+}
+
+function recoveredMs(found: readonly Found[], { fromMs, untilMs }: Disturbance): number {
+  const late = found.filter(({ takenMs }) => takenMs >= fromMs && takenMs <= untilMs)
+  return late.reduce((last, { takenMs, latencyMs }) => Math.max(last, takenMs + latencyMs), untilMs)
 }

@@ -38,11 +38,8 @@ export class StatusLine {
       this.#print(`${this.#elapsed()}  ${fields.join(', ')}`)
       return
     }
-    const width = (this.#terminal.columns || 80) - 1
-    let line = this.#elapsed()
-    for (const field of fields) if (`${line}  ${field}`.length <= width) line += `  ${field}`
     this.#erase()
-    this.#shown = line
+    this.#shown = fitted([this.#elapsed(), ...fields], (this.#terminal.columns || 80) - 1)
     this.#draw()
   }
 
@@ -64,4 +61,11 @@ export class StatusLine {
     const seconds = Math.floor((performance.now() - this.#startMs) / 1000)
     return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`
   }
+}
+
+/** As wide as it may be, then close together, then without the last fields. */
+export function fitted(fields: readonly string[], width: number): string {
+  const [wide, narrow] = [fields.join('  '), fields.join(' ')]
+  if (wide.length <= width) return wide
+  return narrow.length <= width || fields.length === 1 ? narrow : fitted(fields.slice(0, -1), width)
 }

@@ -108,10 +108,10 @@ function writeAgentConfig(
 }
 
 /** Make a token at the hub and enrol the agent of `folder` with it. */
-export async function enrollAgent(folder: string, hub: RunningHub, hubUrl: string): Promise<void> {
+export async function enrollAgent(folder: string, hub: RunningHub, hubUrl: string, site = 'proof'): Promise<void> {
   const dataDir = join(folder, 'agent')
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-  const created = await runCli('hub/src/main.ts', ['token', 'create', '--site', 'proof', '--hub', hub.url, '--json'], {
+  const created = await runCli('hub/src/main.ts', ['token', 'create', '--site', site, '--hub', hub.url, '--json'], {
     TRIBUTARY_ADMIN_KEY: hub.adminKey,
   })
   const { token } = JSON.parse(created) as { token: string }

@@ -1,0 +1,75 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { clearStateFolders, openStateFolder } from './state-folder.ts'
+
+let parent: string
+beforeEach(() => {
+  parent = mkdtempSync(join(tmpdir(), 'tributary-state-'))
+})
+afterEach(() => {
+  chmodSync(parent, 0o700)
+  rmSync(parent, { recursive: true })
+})
+
+async function deadPid(): Promise<number> {
+  const child = spawn('true')
+  await once(child, 'exit')
+  return child.pid!
+}
+
+const folder = (name: string, marker?: object) => {
+  mkdirSync(join(parent, name, 'hub'), { recursive: true })
+  if (marker) writeFileSync(join(parent, name, 'tributary-demo.json'), JSON.stringify(marker))
+}
+const clear = () => clearStateFolders(parent, () => undefined)
+
+test('the folder of a running demo stays, and goes when it is removed', async () => {
+  const state = await openStateFolder(parent)
+  await clear()
+  expect(existsSync(state.path)).toBe(true)
+  await state.remove()
+  expect(readdirSync(parent)).toEqual([])
+})
+
+test('of what is there, only folders with a marker whose process is gone are removed', async () => {
+  folder('demo-dead', { pid: await deadPid(), startedAt: null })
+  folder('demo-foreign')
+  folder('demo-live', { pid: process.pid, startedAt: null })
+  folder('other', { pid: await deadPid(), startedAt: null })
+  await clear()
+  expect(readdirSync(parent).sort()).toEqual(['demo-foreign', 'demo-live', 'other'])
+})
+
+test.runIf(process.platform === 'linux')('a later process with the same number is told from the demo', async () => {
+  folder('demo-reused', { pid: process.pid, startedAt: 'another boot/1' })
+  await clear()
+  expect(readdirSync(parent)).toEqual([])
+})
+
+test('a marker that was cut off leaves its folder alone', async () => {
+  folder('demo-half')
+  writeFileSync(join(parent, 'demo-half', 'tributary-demo.json'), '{"pid":')
+  await clear()
+  expect(readFileSync(join(parent, 'demo-half', 'tributary-demo.json'), 'utf8')).toBe('{"pid":')
+})
+
+test('a place that cannot be written is refused with the option that names another one', async () => {
+  writeFileSync(join(parent, 'file'), '')
+  await expect(openStateFolder(join(parent, 'file', 'below'))).rejects.toMatchObject({
+    code: 'storage',
+    hint: expect.stringContaining('--state DIR'),
+  })
+})
