@@ -6,7 +6,12 @@ import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
 /** Program → Debian package. */
-const needed: Readonly<Record<string, string>> = { prlimit: 'util-linux', python3: 'python3', strace: 'strace' }
+const needed: Readonly<Record<string, string>> = {
+  mosquitto: 'mosquitto',
+  prlimit: 'util-linux',
+  python3: 'python3',
+  strace: 'strace',
+}
 
 /** Throws with the apt line when one of `programs` is not in PATH. */
 export function requirePrograms(...programs: string[]): void {
