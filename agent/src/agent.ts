@@ -1,7 +1,7 @@
 /**
  * The agent: every stage, in the order in which a reading passes them.
  *
- *   sources (mqtt, serial) → decode → buffer → uplink → hub
+ *   sources (mqtt, brokers, serial) → decode → buffer → uplink → hub
  *                              beside them: identity, health
  *
  * It starts from the end, so that nothing is heard before it can be kept, and stops from the beginning, so that everything heard
@@ -26,6 +26,8 @@ import { HealthServer } from './health/health-server.ts'
 import { createMetrics, type Metrics, sampleEvery } from './health/metrics.ts'
 import { parseHubUrl } from './identity/hub-url.ts'
 import { type Identity, loadIdentity } from './identity/identity.ts'
+import { parseBrokerAddress } from './sources/broker/broker-address.ts'
+import { BrokerSource } from './sources/broker/broker-source.ts'
 import { Credentials, parsePasswordFile } from './sources/mqtt/credentials.ts'
 import { MqttSource } from './sources/mqtt/mqtt-source.ts'
 import { SerialSource } from './sources/serial/serial-source.ts'
@@ -65,6 +67,7 @@ export class Agent {
   #health: HealthServer | null = null
   #mqtt: MqttSource | null = null
   #serial: readonly SerialSource[] = []
+  #brokers: readonly BrokerSource[] = []
 
   constructor(options: AgentOptions) {
     this.#options = options
@@ -211,9 +214,23 @@ export class Agent {
       this.#undo.push(() => serial.stop())
       await serial.start()
     }
+    const { maxReceipts } = bufferConfig(bufferSlice(config))
+    this.#brokers = config.brokers.map(
+      broker =>
+        new BrokerSource({
+          ...shared,
+          config: broker,
+          maxPayloadBytes: config.mqtt.maxPayload,
+          maxReceipts,
+          log: log.child({ stage: `broker:${broker.name}` }),
+        }),
+    )
+    for (const broker of this.#brokers) {
+      this.#undo.push(() => broker.stop())
+      await broker.start()
+    }
     if (!config.mqtt.enabled) return
     const users = await mqttUsers(config)
-    const { maxReceipts } = bufferConfig(bufferSlice(config))
     const mqtt = new MqttSource({
       ...shared,
       config: config.mqtt,
@@ -241,10 +258,11 @@ export class Agent {
 
   #sourceStatus(): NamedSourceStatus[] {
     const serial = this.#serial.map(source => ({ name: source.name, ...source.status(), serial: source.stats() }))
-    if (this.#mqtt === null) return serial
+    const others = [...this.#brokers.map(source => ({ name: source.name, ...source.status() })), ...serial]
+    if (this.#mqtt === null) return others
     return [
       { name: this.#mqtt.name, ...this.#mqtt.status(), port: this.#mqtt.port, mqtt: this.#mqtt.stats() },
-      ...serial,
+      ...others,
     ]
   }
 
@@ -268,6 +286,7 @@ export async function checkConfig(config: AgentConfig): Promise<void> {
   uplinkConfig(uplinkSlice(config))
   if (config.hub.url !== null) parseHubUrl(config.hub.url, config.hub.insecure)
   const credentials = new Credentials(await mqttUsers(config))
+  for (const { url } of config.brokers) parseBrokerAddress(url)
   if (config.mqtt.enabled) MqttSource.checkAddress(config.mqtt, credentials)
 }
 

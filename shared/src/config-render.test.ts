@@ -9,7 +9,11 @@ const schema = object({
   size: bytes({ help: 'How much.', default: 65536, min: 16, max: 2 ** 20 }),
   tls: object({ cert: string({ help: 'File.', example: 'c.pem' }) }, { help: 'Encryption.', optional: true }),
   ports: list(
-    object({ name: string({ help: 'Name.', example: 'a' }), wait: duration({ help: 'Wait.', default: 1500 }) }),
+    object({
+      name: string({ help: 'Name.', example: 'a' }),
+      wait: duration({ help: 'Wait.', default: 1500 }),
+      pins: list(integer({ help: 'Pin.', example: 3 }), { help: 'Pins.', maxItems: 8 }),
+    }),
     { help: 'Ports.', maxItems: 4 },
   ),
   tags: list(integer({ help: 'Tag.', example: 7 }), { help: 'Tags.' }),
@@ -46,6 +50,9 @@ ports: []
 #     # Wait.
 #     # Duration; default: 1500ms.
 #     wait: 1500ms
+#     # Pins.
+#     # List, at most 8; default: none.
+#     pins: [3]
 
 # Tags.
 # List, at most 1000; default: none.
@@ -77,6 +84,7 @@ describe('renderReference', () => {
 | \`ports\` | list, at most 4 | none |  | Ports. |
 | \`ports[].name\` | text | must be given |  | Name. |
 | \`ports[].wait\` | duration | 1500ms |  | Wait. |
+| \`ports[].pins\` | list, at most 8 | none |  | Pins. |
 | \`tags\` | list, at most 1000 | none |  | Tags. |
 `)
   })

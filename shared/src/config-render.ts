@@ -61,7 +61,7 @@ function listLines(key: string, node: ListNode<unknown>, indent: string, comment
   if (item.node === 'leaf')
     return item.example === undefined ? [empty] : [empty, `${indent}#  - ${item.format(item.example)}`]
   if (item.node === 'list') return [empty]
-  const fields = Object.entries(item.shape as Shape).flatMap(([name, child]) => keyLines(name, child, '', false))
+  const fields = Object.entries(item.shape as Shape).flatMap(([name, child]) => itemKeyLines(name, child))
   const body = fields.map(line => (line.startsWith('# ') ? line : `= ${line}`))
   let first = true
   return [
@@ -73,6 +73,14 @@ function listLines(key: string, node: ListNode<unknown>, indent: string, comment
       return `${indent}# ${lead}${line.slice(2)}`
     }),
   ]
+}
+
+/** A key of an item. A list in it shows its example in place: a second level of lines to copy would be hard to read. */
+function itemKeyLines(key: string, node: ConfigNode): string[] {
+  const lines = keyLines(key, node, '', false)
+  if (node.node !== 'list' || node.item.node !== 'leaf' || node.item.example === undefined) return lines
+  const comments = lines.filter(line => line.startsWith('# ') && !line.startsWith('#  - '))
+  return [...comments, `${key}: [${node.item.format(node.item.example)}]`]
 }
 
 function factsOf(node: Leaf<unknown>): string {

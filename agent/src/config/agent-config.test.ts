@@ -25,6 +25,7 @@ describe('the configuration of the agent', () => {
     const config = parseAgentConfig(text, 'agent.yaml', {})
     expect(config.serial).toHaveLength(1)
     expect(config.mqtt.users).toHaveLength(1)
+    expect(config.brokers[0]?.topics).toEqual(['sensors/#'])
     expect(config.decode.routes).toHaveLength(1)
     expect(config.hub.caFile).not.toBeNull()
   })

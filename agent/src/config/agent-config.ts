@@ -173,6 +173,69 @@ const serialPort = object({
   max_line: bytes({ help: 'Longest line; longer ones become dead letters.', default: 8 * KiB, min: 64, max: MiB }),
 })
 
+const broker = object(
+  {
+    name: string({
+      help: 'What the broker is called in logs and metrics.',
+      pattern: /^[a-z0-9][a-z0-9_-]{0,31}$/,
+      patternText: '1 to 32 lower-case letters, digits, - or _',
+      example: 'plant',
+    }),
+    url: string({ help: 'Its address, mqtt:// or mqtts://.', minLength: 1, example: 'mqtt://127.0.0.1:1883' }),
+    topics: list(
+      string({ help: 'A topic, + and # as in MQTT.', minLength: 1, maxLength: 1024, example: 'sensors/#' }),
+      {
+        help: 'What is subscribed to, at least one. What a topic means stands under decode.routes.',
+        maxItems: 100,
+      },
+    ),
+    qos: integer({ help: 'Quality of service that is asked for.', default: 1, min: 0, max: 2 }),
+    client_id: string({
+      help: 'Name of the session at the broker; no other client may have it. Without it, from the host name and `name`.',
+      default: null,
+      minLength: 1,
+      maxLength: 128,
+      example: 'tributary-hall-3',
+    }),
+    username: string({ help: 'User name at the broker.', default: null, minLength: 1, example: 'tributary' }),
+    password_file: string({
+      help: 'File that holds the password, readable by the agent alone.',
+      default: null,
+      example: '/etc/tributary/plant-password',
+    }),
+    ca_file: string({
+      help: "PEM file with the certificates that sign the broker's; replaces the built-in roots.",
+      default: null,
+      example: '/etc/tributary/plant-ca.pem',
+    }),
+    keep_alive: duration({
+      help: 'A broker silent for 1.5 times this is given up.',
+      default: 30_000,
+      min: 1000,
+      max: hourMs,
+    }),
+    max_packet: bytes({
+      help: 'Longest packet; a longer one ends the connection.',
+      default: MiB,
+      min: 128,
+      max: 256 * MiB,
+    }),
+    max_in_flight: bytes({
+      help: 'Bytes heard and not yet committed; above it reading stops.',
+      default: 8 * MiB,
+      min: 64 * KiB,
+      max: 1024 * MiB,
+    }),
+  },
+  {
+    help: 'A broker that is there already.',
+    check(value, problem) {
+      if (value.topics.length === 0) problem('topics', 'is empty')
+      if (value.username === null && value.passwordFile !== null) problem('password_file', 'needs a username')
+    },
+  },
+)
+
 const route = object({
   topic: string({
     help: 'Pattern of the topic: {device} and {metric} stand for a level each, + for any.',
@@ -306,6 +369,15 @@ export const agentSchema = object({
       }
     },
   }),
+  brokers: list(broker, {
+    help: 'MQTT brokers elsewhere, to subscribe at. Messages are acknowledged after they are on disk.',
+    maxItems: 16,
+    check(brokers, problem) {
+      for (const [index, { name }] of brokers.entries())
+        if (brokers.findIndex(other => other.name === name) < index)
+          problem(index, `has the name \`${name}\` of another broker`)
+    },
+  }),
   decode: object(
     {
       routes: list(route, {
@@ -331,6 +403,7 @@ export const agentSchema = object({
 
 export type AgentConfig = ConfigValue<typeof agentSchema>
 export type MqttConfig = AgentConfig['mqtt']
+export type BrokerConfig = AgentConfig['brokers'][number]
 export type SerialConfig = AgentConfig['serial'][number]
 export type HealthConfig = AgentConfig['health']
 

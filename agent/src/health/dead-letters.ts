@@ -31,10 +31,9 @@ export function createDeadLetters(
 ): DeadLetters {
   async function replayOne(letter: StoredDeadLetter): Promise<number | string> {
     const payload = Buffer.from(letter.payload)
-    const decoded =
-      letter.source === 'mqtt'
-        ? decoder.topic(letter.origin, payload, letter.receivedAtUs)
-        : decoder.line(deviceOf(letter.source), payload, letter.receivedAtUs)
+    const decoded = letter.source.startsWith('serial:')
+      ? decoder.line(deviceOf(letter.source), payload, letter.receivedAtUs)
+      : decoder.topic(letter.origin, payload, letter.receivedAtUs)
     if ('reason' in decoded) return decoded.reason
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     buffer.accept({ readings: decoded.readings, deadLetter: null, receipt: null, maybeDuplicate: false }, error =>

@@ -35,6 +35,8 @@ const Answer = { puback: 0x40, pubrec: 0x50, pubcomp: 0x70 } as const
 export interface Shared {
   readonly intake: Intake
   readonly receipts: ReceiptBook
+  /** Begins the names of receipts: `<scope>1:<client>` and `<scope>2:<client>`, by QoS. */
+  readonly scope: string
   readonly inFlight: InFlight
   readonly maxPacketBytes: number
   /** Forget a QoS 2 receipt; resolves when durable. */
@@ -93,13 +95,18 @@ export class MqttConnection {
 
   /** The broker has answered CONNECT with success. */
   connected(): void {
-    const { receipts } = this.#shared
+    const { receipts, scope } = this.#shared
     const { clientId } = this
     this.#session = {
-      qos1: clientId === null ? null : receipts.scope(`mqtt1:${clientId}`),
-      qos2: clientId === null ? null : receipts.scope(`mqtt2:${clientId}`),
+      qos1: clientId === null ? null : receipts.scope(`${scope}1:${clientId}`),
+      qos2: clientId === null ? null : receipts.scope(`${scope}2:${clientId}`),
     }
     this.run()
+  }
+
+  /** Since the last bytes came, µs. */
+  get silentUs(): number {
+    return this.#shared.nowUs() - this.lastHeardUs
   }
 
   /** Take what can be taken. */

@@ -16,6 +16,8 @@ import { type HeldReceipt, judge, type ReceiptBook, type ScopeReceipts } from '.
 const truncatedBytes = 4096
 
 export interface IntakeOptions {
+  /** Of a dead letter: `mqtt`, `broker:<name>`. */
+  readonly source: string
   readonly accept: Accept
   readonly decoder: Decoder
   readonly receipts: ReceiptBook
@@ -45,7 +47,7 @@ export class Intake {
 
   /** `scope` is null where a redelivery cannot be recognised: QoS 0, or a client without a name of its own. */
   take(packet: PublishPacket, scope: ScopeReceipts | null, receivedAtUs: number, done: Stored): void {
-    const { accept, decoder, maxPayloadBytes, sabotage } = this.#options
+    const { source, accept, decoder, maxPayloadBytes, sabotage } = this.#options
     this.messages++
     const decoded = decoder.topic(packet.topic, packet.payload, receivedAtUs)
     const failed = isFailure(decoded)
@@ -65,7 +67,7 @@ export class Intake {
     if (failed) this.deadLettered++
     const message: Message = {
       readings: failed ? [] : decoded.readings,
-      deadLetter: failed ? deadLetterOf(packet, decoded.reason, maxPayloadBytes, receivedAtUs) : null,
+      deadLetter: failed ? deadLetterOf(source, packet, decoded.reason, maxPayloadBytes, receivedAtUs) : null,
       receipt: scope === null ? null : { scope: scope.name, id: packet.id, digest: packet.digest },
       maybeDuplicate,
     }
@@ -96,6 +98,7 @@ function awaitFirst(held: HeldReceipt, done: Stored): void {
 const notStored = new TributaryError('storage', 'the first copy of the message could not be stored')
 
 function deadLetterOf(
+  source: string,
   packet: PublishPacket,
   reason: string,
   maxPayloadBytes: number,
@@ -105,5 +108,5 @@ function deadLetterOf(
     packet.payload.length > maxPayloadBytes
       ? packet.payload.subarray(0, Math.min(truncatedBytes, maxPayloadBytes))
       : packet.payload
-  return { source: 'mqtt', origin: packet.topic, reason, payload: Uint8Array.from(kept), receivedAtUs }
+  return { source, origin: packet.topic, reason, payload: Uint8Array.from(kept), receivedAtUs }
 }

@@ -76,8 +76,16 @@ export class MqttSource implements Source {
     this.#credentials = new Credentials(options.users)
     const receipts = new ReceiptBook(options.maxReceipts, mqttReceipts(buffer))
     this.#shared = {
-      intake: new Intake({ accept, decoder, receipts, maxPayloadBytes: config.maxPayload, sabotage }),
+      intake: new Intake({
+        source: this.name,
+        accept,
+        decoder,
+        receipts,
+        maxPayloadBytes: config.maxPayload,
+        sabotage,
+      }),
       receipts,
+      scope: 'mqtt',
       inFlight: new InFlight(config.maxInFlight),
       maxPacketBytes: config.maxPacket,
       release: (scope, id) => buffer.release(scope, id),
