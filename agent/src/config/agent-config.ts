@@ -215,7 +215,7 @@ const broker = object(
       max: hourMs,
     }),
     max_packet: bytes({
-      help: 'Longest packet; a longer one ends the connection.',
+      help: 'Longest packet; a longer one becomes a dead letter, cut off.',
       default: MiB,
       min: 128,
       max: 256 * MiB,

@@ -158,12 +158,21 @@ describe('the connection', () => {
     await expect.poll(() => broker.connections, { timeout: 5000 }).toBeGreaterThan(1)
   })
 
-  test('ends at a packet that is too long, and the status says so', async () => {
+  test('outlives a message that is too long: it is a dead letter, cut off, and acknowledged', async () => {
     const broker = await openBroker()
-    const source = await listen(broker, new MemoryBuffer(), '    max_packet: 256B\n')
+    const buffer = new MemoryBuffer()
+    await listen(broker, buffer, '    max_packet: 256B\n')
     await broker.next('subscribe')
-    broker.publish(1, 1, { payload: 'x'.repeat(300) })
-    await expect.poll(() => source.status().detail).toMatch(/packet of \d+ bytes; at most 256/)
+    broker.publish(1, 1, { payload: '7'.repeat(100_000) })
+    broker.publish(2, 2)
+    await broker.next('puback')
+    await broker.next('puback')
+    const [letter, reading] = buffer.messages
+    expect(letter).toMatchObject({
+      readings: [],
+      deadLetter: { reason: 'payload of 100000 bytes; only 241 of them are taken' },
+    })
+    expect(reading?.readings).toMatchObject([{ value: 2 }])
   })
 
   test('waits while the buffer cannot commit', async () => {

@@ -6,7 +6,8 @@
  * - Many messages are under way at once, so a commit takes many of them.
  * - Modes: `waiting` (no connection, tried again with full-jitter backoff) ⇄ `running` → `stopped`. No broker is no failure of the agent.
  * - While the buffer cannot commit it is disconnected.
- * - Bounded: bytes in flight, packet size. A broker that sends a larger packet is disconnected, and the status says so.
+ * - Bounded: bytes in flight, packet size. The broker would send a longer message again for ever, so the rest of it is passed over: it
+ *   becomes a dead letter and is acknowledged.
  */
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
@@ -69,6 +70,7 @@ export class BrokerSource implements Source {
       scope,
       inFlight: new InFlight(config.maxInFlight),
       maxPacketBytes: config.maxPacket,
+      tooLong: 'cut',
       release: (name, id) => buffer.release(name, id),
       forward: null,
       nowUs: options.nowUs ?? (() => Date.now() * 1000),

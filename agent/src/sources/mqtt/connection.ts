@@ -39,6 +39,8 @@ export interface Shared {
   readonly scope: string
   readonly inFlight: InFlight
   readonly maxPacketBytes: number
+  /** `refuse`: a longer packet ends the connection; `cut`: what is left of a message becomes a dead letter. */
+  readonly tooLong: 'refuse' | 'cut'
   /** Forget a QoS 2 receipt; resolves when durable. */
   readonly release: (scope: string, id: number) => Promise<void>
   /** Called with every message after its commit, when clients may subscribe. */
@@ -81,7 +83,7 @@ export class MqttConnection {
   constructor(socket: Socket, shared: Shared) {
     this.#socket = socket
     this.#shared = shared
-    this.#splitter = new FrameSplitter(shared.maxPacketBytes)
+    this.#splitter = new FrameSplitter(shared.maxPacketBytes, shared.tooLong)
     this.lastHeardUs = shared.nowUs()
     this.brokerSide = new BrokerSide(socket, this)
     socket.on('data', (chunk: Buffer) => {
@@ -169,10 +171,10 @@ export class MqttConnection {
   }
 
   #dispatch(): void {
-    const { bytes, at, body, end } = this.#splitter
+    const { bytes, at, body, end, cutOff } = this.#splitter
     const type = bytes[at]! >> 4
     if (this.#session !== null && type === Type.publish)
-      this.#publish(parsePublish(bytes, at, body, end), this.#session, end - at)
+      this.#publish(parsePublish(bytes, at, body, end, cutOff), this.#session, end - at)
     else if (this.#session !== null && type === Type.pubrel) this.#pubrel(bytes, at, body, end, this.#session)
     else {
       if (type === Type.publish) throw new RangeError('PUBLISH before CONNECT [MQTT-3.1.0-1]')

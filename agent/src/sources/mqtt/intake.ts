@@ -7,7 +7,7 @@
 import { TributaryError } from '@tributary/shared/errors'
 import type { DeadLetter, Message } from '../../buffer/buffer.ts'
 import type { Decoder } from '../../decode/decoder.ts'
-import { isFailure } from '../../decode/format.ts'
+import { type DecodeFailure, isFailure } from '../../decode/format.ts'
 import type { Accept } from '../source.ts'
 import type { PublishPacket } from './publish-packet.ts'
 import { type HeldReceipt, judge, type ReceiptBook, type ScopeReceipts } from './receipt-book.ts'
@@ -49,7 +49,7 @@ export class Intake {
   take(packet: PublishPacket, scope: ScopeReceipts | null, receivedAtUs: number, done: Stored): void {
     const { source, accept, decoder, maxPayloadBytes, sabotage } = this.#options
     this.messages++
-    const decoded = decoder.topic(packet.topic, packet.payload, receivedAtUs)
+    const decoded = packet.cutOff > 0 ? tooLong(packet) : decoder.topic(packet.topic, packet.payload, receivedAtUs)
     const failed = isFailure(decoded)
     let maybeDuplicate = false
     if (scope !== null && packet.qos !== 0 && !sabotage.noDuplicateCheck) {
@@ -96,6 +96,10 @@ function awaitFirst(held: HeldReceipt, done: Stored): void {
 }
 
 const notStored = new TributaryError('storage', 'the first copy of the message could not be stored')
+
+function tooLong({ payload, cutOff }: PublishPacket): DecodeFailure {
+  return { reason: `payload of ${payload.length + cutOff} bytes; only ${payload.length} of them are taken` }
+}
 
 function deadLetterOf(
   source: string,

@@ -88,6 +88,7 @@ export class MqttSource implements Source {
       scope: 'mqtt',
       inFlight: new InFlight(config.maxInFlight),
       maxPacketBytes: config.maxPacket,
+      tooLong: 'refuse',
       release: (scope, id) => buffer.release(scope, id),
       forward: config.allowSubscribe ? packet => this.#deliver(packet) : null,
       nowUs: this.#nowUs,

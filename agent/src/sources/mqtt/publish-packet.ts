@@ -17,10 +17,12 @@ export interface PublishPacket {
   readonly payload: Buffer
   /** Topic and payload, 64 bits as 16 hex digits; empty with QoS 0. */
   readonly digest: string
+  /** Bytes of the payload that were left out: the packet was too long. */
+  readonly cutOff: number
 }
 
 /** @throws RangeError naming the broken rule: the connection is to be closed [MQTT-4.8.0-1] */
-export function parsePublish(bytes: Buffer, at: number, body: number, end: number): PublishPacket {
+export function parsePublish(bytes: Buffer, at: number, body: number, end: number, cutOff = 0): PublishPacket {
   const flags = bytes[at]!
   const qos = (flags >> 1) & 3
   const dup = (flags & 8) !== 0
@@ -39,6 +41,7 @@ export function parsePublish(bytes: Buffer, at: number, body: number, end: numbe
     id,
     payload: bytes.subarray(payloadAt, end),
     digest: qos === 0 ? '' : messageDigest(bytes, topicAt, topicEnd, payloadAt, end),
+    cutOff,
   }
 }
 
