@@ -1,7 +1,7 @@
 // A whole hub over its socket: event log, store, detect and REST on a real Postgres.
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { request as httpRequest } from 'node:http'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -253,7 +253,7 @@ test('/readyz names every consumer, /metrics counts', async () => {
   expect(metrics).toMatch(/^tributary_log_lag_records\{consumer="store"\} \d/m)
 })
 
-test('HTTPS is served with a certificate', async () => {
+test('HTTPS is served with a certificate, and cookies are kept to it', async () => {
   const [cert, key] = [join(folder, 'hub.crt'), join(folder, 'hub.key')]
   const args = ['req', '-x509', '-newkey', 'ed25519', '-nodes', '-days', '2', '-subj', '/CN=localhost']
   execFileSync('openssl', [...args, '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', cert], {
@@ -262,12 +262,15 @@ test('HTTPS is served with a certificate', async () => {
   const tls = `  tls:\n    cert_file: ${cert}\n    key_file: ${key}\n`
   const secure = await startHub({ config: configOf(join(folder, 'tls'), tls), logger, database })
   try {
-    const status = await new Promise((resolve, reject) => {
-      httpsRequest(`${secure.url}/healthz`, { ca: readFileSync(cert) }, response => resolve(response.statusCode))
+    const key = readFileSync(join(folder, 'data', 'admin-key'), 'utf8').trim()
+    const options = { ca: readFileSync(cert), method: 'POST', headers: { 'content-type': 'application/json' } }
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      httpsRequest(`${secure.url}/v1/session`, options, response => resolve(response.resume()))
         .on('error', reject)
-        .end()
+        .end(JSON.stringify({ key }))
     })
-    expect(status).toBe(200)
+    expect(answer.statusCode).toBe(204)
+    expect(answer.headers['set-cookie']).toEqual([expect.stringMatching(/; Secure/)])
   } finally {
     await secure.stop()
   }

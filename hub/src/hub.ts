@@ -3,7 +3,7 @@
  *
  *   http → ingest → event log → store, detect → database
  *
- * Beside them, for what is stored: rollups, merges, retention.
+ * Beside them, for what is stored: rollups, merges, retention (of sessions that are over, too).
  * Started from the back, stopped from the front: no more requests, then no more consuming, then the log, and Postgres last.
  */
 import { accessSync, constants, existsSync, mkdirSync } from 'node:fs'
@@ -14,6 +14,7 @@ import type { Logger } from 'pino'
 import { ensureAdminKey } from './auth/admin-key.ts'
 import { ApiKeys } from './auth/api-keys.ts'
 import { loadHubKey } from './auth/hub-key.ts'
+import { deleteEndedSessions, Sessions } from './auth/sessions.ts'
 import type { HubConfig } from './config/hub-config.ts'
 import type { SabotageName } from './config/sabotage.ts'
 import { type Database, openDatabase } from './database/database.ts'
@@ -131,6 +132,8 @@ export async function startHub(options: HubOptions): Promise<Hub> {
         agents,
         hubKey,
         apiKeys: new ApiKeys(pool),
+        sessions: new Sessions(database),
+        servesHttps: config.listen.tls !== null,
         keyOverlapS: config.enrollment.keyOverlap / 1000,
         readiness: async () => readiness(await checkDatabase(database), consumers.states()),
         metrics: metrics.registry,
@@ -243,6 +246,7 @@ async function runRetention(
   const rules = storage.rules.map(({ metric, retain }) => ({ metric, days: retain / dayMs }))
   while (!signal.aborted) {
     try {
+      await deleteEndedSessions(database.pool)
       await applyRetention(database, { rules, days: storage.retain / dayMs, rollupDays: storage.retainMinutes / dayMs })
     } catch (error) {
       onError(error)

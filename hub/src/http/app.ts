@@ -7,11 +7,12 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import { isTributaryError, TributaryError } from '@tributary/shared/errors'
 import { mediaTypes, paths } from '@tributary/shared/protocol'
 import { signResponse } from '@tributary/shared/signature'
-import type { Context } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { HTTPException } from 'hono/http-exception'
 import { secureHeaders } from 'hono/secure-headers'
 import { asUnavailable } from '../database/database-error.ts'
+import { sessionCookie } from './middleware/authenticate.ts'
 import { authorize } from './middleware/authorize.ts'
 import { type FinishedRequest, requestLog } from './middleware/request-log.ts'
 import { problemOf, statusOf, toTributaryError } from './problem.ts'
@@ -24,6 +25,7 @@ import { gapRoutes } from './routes/gaps.ts'
 import { healthRoutes } from './routes/health.ts'
 import { readingRoutes } from './routes/readings.ts'
 import { seriesRoutes } from './routes/series.ts'
+import { sessionRoutes } from './routes/session.ts'
 import { tokenRoutes } from './routes/tokens.ts'
 import { refuseInvalid } from './schemas.ts'
 import type { HubApp, HubEnv, HubServices } from './services.ts'
@@ -38,10 +40,12 @@ export function createApp(hub: HubServices, finished: (request: FinishedRequest)
   const app: HubApp = new OpenAPIHono<HubEnv>({ defaultHook: refuseInvalid })
   app.use(requestLog(hub.logger, finished))
   app.use(secureHeaders({ contentSecurityPolicy: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } }))
-  app.use(authorize(hub.apiKeys))
-  for (const path of [paths.enroll, '/v1/tokens/*', '/v1/agents/*']) app.use(path, limitJson)
+  app.use('/v1/*', notStored)
+  app.use(authorize(hub))
+  for (const path of [paths.enroll, '/v1/session', '/v1/tokens/*', '/v1/agents/*']) app.use(path, limitJson)
   batchRoutes(app, hub)
   enrollRoute(app, hub)
+  sessionRoutes(app, hub)
   agentRoutes(app, hub)
   tokenRoutes(app, hub)
   seriesRoutes(app, hub)
@@ -59,6 +63,12 @@ export function createApp(hub: HubServices, finished: (request: FinishedRequest)
   })
   app.onError((error, c) => answerError(hub, error, c))
   return app
+}
+
+/** What is answered to one who signed in is kept by no cache. */
+const notStored: MiddlewareHandler = async (c, next) => {
+  await next()
+  c.header('cache-control', 'no-store')
 }
 
 const limitJson = bodyLimit({
@@ -104,6 +114,13 @@ function openApiOf(app: HubApp) {
     type: 'http',
     scheme: 'bearer',
     description: 'An API key, `tak_…`',
+  })
+  app.openAPIRegistry.registerComponent('securitySchemes', 'session', {
+    type: 'apiKey',
+    in: 'cookie',
+    name: sessionCookie,
+    description:
+      'A session that POST /v1/session opened. A request other than GET must come from the hub’s own page (`sec-fetch-site`, `origin`)',
   })
   app.openAPIRegistry.registerComponent('securitySchemes', 'signature', {
     type: 'apiKey',

@@ -1,8 +1,9 @@
 /**
  * Who may use which route: the one table, and nothing outside it. A route that is not listed is refused to everybody.
  *
- * `public` needs nothing; `agent` is checked by ingest (a signature) or enrolment (a token); all else needs an API key whose role
- * holds the permission.
+ * `public` needs nothing; `agent` is checked by ingest (a signature) or enrolment (a token), `key` by the handler, which finds an API
+ * key in the body. `session` needs the cookie of an open session. All else needs an API key, or a session of one, whose role holds the
+ * permission.
  */
 import type { Principal } from '../auth/api-keys.ts'
 
@@ -15,7 +16,7 @@ export type Permission =
   | 'anomalies:read'
   | 'letters:read'
 
-export const permissions: Readonly<Record<string, 'public' | 'agent' | Permission>> = {
+export const permissions: Readonly<Record<string, 'public' | 'agent' | 'key' | 'session' | Permission>> = {
   'GET /healthz': 'public',
   'GET /readyz': 'public',
   'GET /metrics': 'public',
@@ -23,6 +24,9 @@ export const permissions: Readonly<Record<string, 'public' | 'agent' | Permissio
   'POST /v1/enroll': 'agent',
   'POST /v1/batches': 'agent',
   'GET /v1/hello': 'agent',
+  'POST /v1/session': 'key',
+  'GET /v1/session': 'session',
+  'DELETE /v1/session': 'session',
   'GET /v1/agents': 'agents:read',
   'GET /v1/agents/:id': 'agents:read',
   'POST /v1/agents/:id/revoke': 'agents:write',

@@ -59,11 +59,11 @@ export const problems = {
     content: { 'application/problem+json': { schema: problem } },
   },
   401: {
-    description: 'No API key, or one that is not valid',
+    description: 'No API key and no session, or one that is not valid',
     content: { 'application/problem+json': { schema: problem } },
   },
   403: {
-    description: 'The key does not hold the permission',
+    description: 'The key does not hold the permission, or a session’s cookie came with the request of another site',
     content: { 'application/problem+json': { schema: problem } },
   },
   503: { description: 'Try again after `Retry-After`', content: { 'application/problem+json': { schema: problem } } },
@@ -83,8 +83,8 @@ export function json<T extends z.ZodType>(schema: T, description: string) {
   return { description, content: { 'application/json': { schema } } }
 }
 
-/** What every route of people requires, in the document. */
-export const bearer = [{ apiKey: [] }]
+/** What every route of people requires, in the document: one of these. */
+export const credentials = [{ apiKey: [] }, { session: [] }]
 
 /** `validator` of every route: the first thing wrong, with the parameter's name, as 400. */
 export function refuseInvalid(result: { target: string; success: boolean; error?: z.ZodError }): void {

@@ -5,6 +5,7 @@ import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import type { ApiKeys, Principal } from '../auth/api-keys.ts'
 import type { HubKey } from '../auth/hub-key.ts'
+import type { Session, Sessions } from '../auth/sessions.ts'
 import type { Database } from '../database/database.ts'
 import type { AgentDirectory } from '../devices/agent-directory.ts'
 import type { Ingest } from '../ingest/ingest.ts'
@@ -20,6 +21,9 @@ export interface HubServices {
   readonly ingest: Ingest
   readonly agents: AgentDirectory
   readonly apiKeys: ApiKeys
+  readonly sessions: Sessions
+  /** Cookies are then marked `Secure`. */
+  readonly servesHttps: boolean
   readonly hubKey: HubKey
   /** A rotated key stays valid this long, s. */
   readonly keyOverlapS: number
@@ -32,7 +36,7 @@ export interface HubServices {
 export interface HubEnv {
   /** Absent when a request does not come from a socket. */
   Bindings: Partial<HttpBindings>
-  Variables: { requestId: string; principal?: Principal }
+  Variables: { requestId: string; principal?: Principal | Session }
 }
 
 export type HubApp = OpenAPIHono<HubEnv>

@@ -9,10 +9,11 @@ import { type EnrollAnswer, enrollProof, fields, formatBatchField, mediaTypes, p
 import type { Value } from '@tributary/shared/reading'
 import { makeNonce, signRequest } from '@tributary/shared/signature'
 import { publicKeyText } from '@tributary/shared/signature-keys'
-import { pino } from 'pino'
+import { type Logger, pino } from 'pino'
 import { ensureAdminKey } from '../auth/admin-key.ts'
 import { ApiKeys } from '../auth/api-keys.ts'
 import { loadHubKey } from '../auth/hub-key.ts'
+import { Sessions } from '../auth/sessions.ts'
 import type { Database } from '../database/database.ts'
 import { testDatabase } from '../database/test-database.ts'
 import { AgentDirectory } from '../devices/agent-directory.ts'
@@ -33,6 +34,8 @@ export interface TestHubOptions {
   readonly now?: () => number
   readonly parts?: Partial<IngestParts>
   readonly maxSeriesPerAgent?: number
+  readonly servesHttps?: boolean
+  readonly logger?: Logger
 }
 
 export class TestHub implements AsyncDisposable {
@@ -72,11 +75,13 @@ export class TestHub implements AsyncDisposable {
       ingest,
       agents,
       apiKeys: new ApiKeys(pool, now),
+      sessions: new Sessions(database, now),
+      servesHttps: options.servesHttps ?? false,
       hubKey: loadHubKey(join(dataDir, 'hub-key.pem')),
       keyOverlapS: 86_400,
       readiness: async () => ({ ready: true, checks: { database: 'ok' } }),
       metrics: metrics.registry,
-      logger: pino({ level: 'silent' }),
+      logger: options.logger ?? pino({ level: 'silent' }),
       now,
     }
     this.app = createApp(this.services, metrics.finished)
@@ -96,6 +101,16 @@ export class TestHub implements AsyncDisposable {
 
   async send(path: string, init: RequestInit = {}): Promise<Response> {
     return this.app.request(path, init)
+  }
+
+  /** Opens a session with the admin key; the `cookie` header of the browser that did. */
+  async signIn(): Promise<string> {
+    const answer = await this.send('/v1/session', {
+      method: 'POST',
+      headers: { 'content-type': mediaTypes.json },
+      body: JSON.stringify({ key: this.adminKey }),
+    })
+    return answer.headers.get('set-cookie')?.split(';')[0] ?? ''
   }
 
   async token(options: { uses?: number; expiresInS?: number } = {}): Promise<string> {

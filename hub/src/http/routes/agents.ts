@@ -7,7 +7,7 @@ import { type AgentRow, listAgents } from '../../query/list-agents.ts'
 import { decodeCursor, page } from '../cursor.ts'
 import {
   agentId,
-  bearer,
+  credentials,
   cursorText,
   json,
   notFound,
@@ -42,7 +42,7 @@ const list = createRoute({
   path: '/v1/agents',
   tags: ['agents'],
   summary: 'Agents, in the order of their enrolment',
-  security: bearer,
+  security: credentials,
   request: {
     query: z.strictObject({ site: queryText.optional(), limit: pageLimit, cursor: cursorText.optional() }),
   },
@@ -54,7 +54,7 @@ const get = createRoute({
   path: '/v1/agents/{id}',
   tags: ['agents'],
   summary: 'One agent',
-  security: bearer,
+  security: credentials,
   request: { params },
   responses: { 200: json(agent, 'The agent'), 404: notFound, ...problems },
 })
@@ -64,7 +64,7 @@ const revoke = createRoute({
   path: '/v1/agents/{id}/revoke',
   tags: ['agents'],
   summary: 'Refuse everything that this agent signs from now on; final',
-  security: bearer,
+  security: credentials,
   request: { params },
   responses: { 200: json(z.object({ agentId, revokedAt: z.iso.datetime() }), 'Revoked'), 404: notFound, ...problems },
 })
@@ -74,7 +74,7 @@ const rotate = createRoute({
   path: '/v1/agents/{id}/rotate',
   tags: ['agents'],
   summary: 'A token with which this agent takes a new key; the old one stays valid for an overlap',
-  security: bearer,
+  security: credentials,
   request: {
     params,
     query: z.strictObject({

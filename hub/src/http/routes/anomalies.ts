@@ -2,7 +2,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { type AnomalyRow, listAnomalies } from '../../query/list-anomalies.ts'
 import { decodeCursor, page } from '../cursor.ts'
-import { agentId, bearer, cursorText, instant, json, pageLimit, pageOf, problems, timestamp } from '../schemas.ts'
+import { agentId, credentials, cursorText, instant, json, pageLimit, pageOf, problems, timestamp } from '../schemas.ts'
 import type { HubApp, HubServices } from '../services.ts'
 
 const severity = z.enum(['warning', 'critical'])
@@ -35,7 +35,7 @@ const list = createRoute({
   path: '/v1/anomalies',
   tags: ['anomalies'],
   summary: 'Anomalies, the newest first',
-  security: bearer,
+  security: credentials,
   request: {
     query: z.strictObject({
       agent: agentId.optional(),

@@ -2,7 +2,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { listDeadLetters } from '../../query/list-dead-letters.ts'
 import { decodeCursor, page } from '../cursor.ts'
-import { agentId, bearer, cursorText, json, pageLimit, pageOf, problems, queryText } from '../schemas.ts'
+import { agentId, credentials, cursorText, json, pageLimit, pageOf, problems, queryText } from '../schemas.ts'
 import type { HubApp, HubServices } from '../services.ts'
 
 const deadLetter = z
@@ -25,7 +25,7 @@ const list = createRoute({
   path: '/v1/dead-letters',
   tags: ['readings'],
   summary: 'What was refused, the newest first',
-  security: bearer,
+  security: credentials,
   request: {
     query: z.strictObject({
       agent: agentId.optional(),

@@ -2,7 +2,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { listGaps } from '../../query/list-gaps.ts'
 import { decodeCursor, page } from '../cursor.ts'
-import { agentId, bearer, cursorText, json, pageLimit, pageOf, problems } from '../schemas.ts'
+import { agentId, credentials, cursorText, json, pageLimit, pageOf, problems } from '../schemas.ts'
 import type { HubApp, HubServices } from '../services.ts'
 
 const gap = z
@@ -26,7 +26,7 @@ const list = createRoute({
   path: '/v1/gaps',
   tags: ['readings'],
   summary: 'Batches that did not arrive, by agent and epoch',
-  security: bearer,
+  security: credentials,
   request: {
     query: z.strictObject({ agent: agentId.optional(), limit: pageLimit, cursor: cursorText.optional() }),
   },

@@ -7,7 +7,7 @@ import { readMinutes } from '../../query/read-minutes.ts'
 import { type ReadingRow, readSeries } from '../../query/read-series.ts'
 import { csvLine } from '../csv.ts'
 import { decodeCursor, encodeCursor } from '../cursor.ts'
-import { bearer, cursorText, instant, json, notFound, problems } from '../schemas.ts'
+import { credentials, cursorText, instant, json, notFound, problems } from '../schemas.ts'
 import type { HubApp, HubServices } from '../services.ts'
 
 /** `auto` gives raw readings up to this span, minutes beyond it. */
@@ -46,7 +46,7 @@ const route = createRoute({
   path: '/v1/series/{id}/readings',
   tags: ['readings'],
   summary: 'Readings of one series by time; `next` in JSON, the header `tributary-next` in CSV',
-  security: bearer,
+  security: credentials,
   request: {
     params: z.object({
       id: z.coerce

@@ -2,7 +2,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { listSeries } from '../../query/list-series.ts'
 import { decodeCursor, page } from '../cursor.ts'
-import { agentId, bearer, cursorText, json, pageLimit, pageOf, problems, queryText } from '../schemas.ts'
+import { agentId, credentials, cursorText, json, pageLimit, pageOf, problems, queryText } from '../schemas.ts'
 import type { HubApp, HubServices } from '../services.ts'
 
 const series = z
@@ -22,7 +22,7 @@ const list = createRoute({
   path: '/v1/series',
   tags: ['readings'],
   summary: 'Series, in the order of their first reading',
-  security: bearer,
+  security: credentials,
   request: {
     query: z.strictObject({
       agent: agentId.optional(),

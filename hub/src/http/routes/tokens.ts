@@ -2,7 +2,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { createToken, listTokens, revokeToken, tokenLimits } from '../../devices/tokens.ts'
 import { decodeCursor, page } from '../cursor.ts'
-import { agentId, bearer, cursorText, json, notFound, pageLimit, pageOf, problems, timestamp } from '../schemas.ts'
+import { agentId, credentials, cursorText, json, notFound, pageLimit, pageOf, problems, timestamp } from '../schemas.ts'
 import type { HubApp, HubServices } from '../services.ts'
 
 const site = z
@@ -39,7 +39,7 @@ const create = createRoute({
   path: '/v1/tokens',
   tags: ['tokens'],
   summary: 'Make an enrolment token; its secret is in this answer and nowhere else',
-  security: bearer,
+  security: credentials,
   request: {
     body: {
       required: true,
@@ -75,7 +75,7 @@ const list = createRoute({
   path: '/v1/tokens',
   tags: ['tokens'],
   summary: 'Enrolment tokens, the newest first, without their secrets',
-  security: bearer,
+  security: credentials,
   request: { query: z.strictObject({ limit: pageLimit, cursor: cursorText.optional() }) },
   responses: { 200: json(pageOf(token), 'A page of tokens'), ...problems },
 })
@@ -85,7 +85,7 @@ const revoke = createRoute({
   path: '/v1/tokens/{id}',
   tags: ['tokens'],
   summary: 'Revoke a token; agents that it enrolled stay',
-  security: bearer,
+  security: credentials,
   request: { params: z.object({ id: z.string().regex(/^[a-z2-7]{12}$/, 'not a token id') }) },
   responses: { 204: { description: 'Revoked' }, 404: notFound, ...problems },
 })
