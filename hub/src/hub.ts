@@ -11,6 +11,7 @@ import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
 import type { Logger } from 'pino'
+import packageJson from '../package.json' with { type: 'json' }
 import { ensureAdminKey } from './auth/admin-key.ts'
 import { ApiKeys } from './auth/api-keys.ts'
 import { loadHubKey } from './auth/hub-key.ts'
@@ -127,6 +128,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     const metrics = hubMetrics(ingest, consumers)
     const app = createApp(
       {
+        version: packageJson.version,
         database,
         ingest,
         agents,

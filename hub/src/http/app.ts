@@ -23,6 +23,7 @@ import { deadLetterRoutes } from './routes/dead-letters.ts'
 import { enrollRoute } from './routes/enroll.ts'
 import { gapRoutes } from './routes/gaps.ts'
 import { healthRoutes } from './routes/health.ts'
+import { overviewRoute } from './routes/overview.ts'
 import { readingRoutes } from './routes/readings.ts'
 import { seriesRoutes } from './routes/series.ts'
 import { sessionRoutes } from './routes/session.ts'
@@ -46,6 +47,7 @@ export function createApp(hub: HubServices, finished: (request: FinishedRequest)
   batchRoutes(app, hub)
   enrollRoute(app, hub)
   sessionRoutes(app, hub)
+  overviewRoute(app, hub)
   agentRoutes(app, hub)
   tokenRoutes(app, hub)
   seriesRoutes(app, hub)

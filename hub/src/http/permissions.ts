@@ -15,6 +15,7 @@ export type Permission =
   | 'readings:read'
   | 'anomalies:read'
   | 'letters:read'
+  | 'fleet:read'
 
 export const permissions: Readonly<Record<string, 'public' | 'agent' | 'key' | 'session' | Permission>> = {
   'GET /healthz': 'public',
@@ -27,6 +28,7 @@ export const permissions: Readonly<Record<string, 'public' | 'agent' | 'key' | '
   'POST /v1/session': 'key',
   'GET /v1/session': 'session',
   'DELETE /v1/session': 'session',
+  'GET /v1/overview': 'fleet:read',
   'GET /v1/agents': 'agents:read',
   'GET /v1/agents/:id': 'agents:read',
   'POST /v1/agents/:id/revoke': 'agents:write',
@@ -50,6 +52,7 @@ const roles: Readonly<Record<Principal['role'], ReadonlySet<Permission>>> = {
     'readings:read',
     'anomalies:read',
     'letters:read',
+    'fleet:read',
   ]),
 }
 

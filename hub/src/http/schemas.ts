@@ -18,6 +18,24 @@ export const cursorText = z.string().max(1024).openapi({ description: '`next` of
 
 export const pageLimit = z.coerce.number().int().min(1).max(1000).default(100)
 
+const largestId = 2 ** 31 - 1
+
+export const seriesId = z.coerce.number().int().min(1).max(largestId)
+
+/** Series that one request may name. */
+export const maxSeriesIds = 50
+
+/** `1,2,3`, each once. */
+export const seriesIds = z
+  .string()
+  .transform((text, context) => {
+    const ids = new Set(text === '' ? [] : text.split(',').map(id => (/^\d{1,10}$/.test(id) ? Number(id) : 0)))
+    if ([...ids].every(id => id >= 1 && id <= largestId) && ids.size <= maxSeriesIds) return [...ids]
+    context.addIssue({ code: 'custom', message: `not at most ${maxSeriesIds} ids of series, as 1,2,3` })
+    return z.NEVER
+  })
+  .openapi({ type: 'string', description: `At most ${maxSeriesIds} ids of series`, example: '1,2,3' })
+
 /** ISO 8601 with a zone, or milliseconds since 1970, as milliseconds. */
 export const instant = z
   .string()

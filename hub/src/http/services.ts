@@ -17,6 +17,7 @@ export interface Readiness {
 }
 
 export interface HubServices {
+  readonly version: string
   readonly database: Database
   readonly ingest: Ingest
   readonly agents: AgentDirectory

@@ -71,6 +71,7 @@ export class TestHub implements AsyncDisposable {
     })
     const metrics = hubMetrics(ingest, { lag: async () => new Map(), counts: () => new Map() })
     this.services = {
+      version: '1.2.3',
       database,
       ingest,
       agents,

@@ -27,6 +27,8 @@ export interface Effect {
   assigned?(partition: number): Promise<void>
   /** Called inside the transaction; everything it writes must go through `tx`. */
   apply(tx: PoolClient, batches: readonly JudgedBatch[]): Promise<void>
+  /** Inside the transaction: these batches count as taken, but cannot be applied; their bytes are in the dead letters. */
+  leftOut?(tx: PoolClient, batches: readonly JudgedBatch[]): Promise<void>
   /** After the commit: in-memory state may now move on. */
   committed?(batches: readonly JudgedBatch[]): void
   /** After a rollback, or when the partition was lost: in-memory state of these records must be forgotten. */

@@ -29,6 +29,8 @@ class Applying implements Effect {
   readonly group = 'store'
   calls = 0
   rollbacks = 0
+  /** Seqs that were taken without being applied. */
+  readonly skipped: number[] = []
   before: (batches: readonly JudgedBatch[], tx: PoolClient) => Promise<void> = async () => undefined
   assigned?: () => Promise<void>
 
@@ -42,6 +44,11 @@ class Applying implements Effect {
       ])
     }
     await this.before(batches, tx)
+  }
+
+  async leftOut(tx: PoolClient, batches: readonly JudgedBatch[]): Promise<void> {
+    await tx.query('select 1')
+    this.skipped.push(...batches.map(({ batch }) => batch.header.seq))
   }
 
   async rolledBack(): Promise<void> {
@@ -193,6 +200,7 @@ describe('failures', () => {
     )
     expect(await applied()).toEqual(expected)
     expect(run.total('poisoned')).toBe(4)
+    expect(effect.skipped.sort((a, b) => a - b)).toEqual([1, 7, 13])
     const letter = { stage: 'store', reason: 'poison', agent_no: 1, epoch: 1, readings: 1 }
     expect(await letters()).toEqual([
       { ...letter, agent_no: null, seq: 1 },

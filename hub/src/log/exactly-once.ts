@@ -261,6 +261,7 @@ class EffectConsumer implements LogConsumer {
     const poisoned = opened
       .filter(one => one.kind === 'batch' && poison.has(one))
       .flatMap(one => (one.kind === 'batch' ? [one.judged] : []))
+    if (poisoned.length > 0) await effect.leftOut?.(tx, poisoned)
     await recordIdentities(tx, effect.group, [...fresh, ...poisoned].map(identity))
     if (this.keepLedger)
       await recordDigests(

@@ -1,5 +1,5 @@
 /** Batches and log records for tests of the consumers. */
-import type { Batch, LossRange, SeriesColumns } from '@tributary/shared/batch/batch'
+import type { Batch, BatchHeader, LossRange, SeriesColumns } from '@tributary/shared/batch/batch'
 import { batchDigest, encodeBatch } from '@tributary/shared/batch/codec'
 import type { RejectReason } from '@tributary/shared/protocol'
 import type { Value } from '@tributary/shared/reading'
@@ -13,6 +13,8 @@ export interface TestBatch {
   readonly epoch?: number
   readonly columns?: readonly SeriesColumns[]
   readonly losses?: readonly LossRange[]
+  /** What else to put into the header. */
+  readonly header?: Partial<BatchHeader>
   readonly rejected?: ReadonlyMap<number, RejectReason>
 }
 
@@ -39,7 +41,7 @@ export function column(
   }
 }
 
-export function makeBatch({ agentNo, seq, epoch = 1, columns, losses = [] }: TestBatch): Batch {
+export function makeBatch({ agentNo, seq, epoch = 1, columns, losses = [], header }: TestBatch): Batch {
   return {
     header: {
       agentId: `ag-${agentNo}`,
@@ -50,6 +52,7 @@ export function makeBatch({ agentNo, seq, epoch = 1, columns, losses = [] }: Tes
       wallUs: 1_700_000_000_000_000 + seq,
       counters: { accepted: seq, stored: seq, suppressed: 0, deadLettered: 0, evicted: 0, maybeDuplicate: 0 },
       losses,
+      ...header,
     },
     columns: columns ?? [column('temp', [1_700_000_000_000_000 + seq * 1_000_000], [seq])],
   }

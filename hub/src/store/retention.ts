@@ -4,9 +4,11 @@
  * A table whose whole span is past the longest retention is dropped, at no cost. Metrics that are kept shorter have their segments
  * deleted, some thousand at a time. Ages are counted from the time of the reading; a segment goes when its last reading may.
  */
+import pg, { type PoolClient } from 'pg'
 import type { Database } from '../database/database.ts'
 import { isRetryableDatabaseError } from '../database/database-error.ts'
 import { dropPartition, listPartitions } from '../database/partitions.ts'
+import { retentionPartition } from './stored-counts.ts'
 
 export interface RetentionRule {
   /** Name of a metric; `*` stands for any characters. The first rule that fits holds. */
@@ -42,8 +44,8 @@ export async function applyRetention(database: Database, options: RetentionOptio
   for (const { name, to } of await listPartitions(database, 'segment')) {
     if (to.getTime() > before(longest).getTime()) continue
     try {
-      await dropPartition(database, 'segment', name)
-      tables.push(name)
+      const dropped = await dropPartition(database, 'segment', name, tx => countDropped(tx, name))
+      if (dropped) tables.push(name)
     } catch (error) {
       if (!isRetryableDatabaseError(error)) throw error
     }
@@ -55,6 +57,18 @@ export async function applyRetention(database: Database, options: RetentionOptio
     segments += await deleteSegments(database, patterns[index] ?? '%', patterns.slice(0, index), before(rule.days))
   }
   return { tables, segments, rollups: await deleteRollups(database, before(rollupDays)) }
+}
+
+/** Takes the table's readings off the count; false when another hub dropped it meanwhile. */
+async function countDropped(tx: PoolClient, table: string): Promise<boolean> {
+  const { rows } = await tx.query<{ there: boolean }>('select to_regclass($1) is not null as there', [table])
+  if (rows[0]?.there !== true) return false
+  await tx.query(
+    `insert into stored_count as c (partition, readings) select $1, -coalesce(sum(n), 0) from ${pg.escapeIdentifier(table)}
+     on conflict (partition) do update set readings = c.readings + excluded.readings`,
+    [retentionPartition],
+  )
+  return true
 }
 
 /** Of metrics that fit `pattern` and none of `earlier`. */
@@ -72,8 +86,13 @@ async function deleteSegments(
   for (const { series_id } of rows) {
     const { rowCount } = await database.pool.query({
       name: 'delete-segments',
-      text: `delete from segment where series_id = $1 and t0 < $2 and t1 < $2`,
-      values: [series_id, before],
+      text: `with gone as (delete from segment where series_id = $1 and t0 < $2 and t1 < $2 returning n), counted as (
+               insert into stored_count as c (partition, readings)
+               select $3, -sum(n) from gone having count(*) > 0
+               on conflict (partition) do update set readings = c.readings + excluded.readings
+             )
+             select n from gone`,
+      values: [series_id, before, retentionPartition],
     })
     deleted += rowCount ?? 0
   }

@@ -321,7 +321,7 @@ describe('beside the readings', () => {
     expect((await rows()).filter(({ us }) => us === startUs + 1)).toEqual([])
   })
 
-  test("the agent's row follows the newest header; a backlog batch never turns its counters back", async () => {
+  test("the agent's row follows the header sealed last; a batch that comes late never turns it back", async () => {
     const agent = async () =>
       (await database.pool.query('select counters, epoch, boot_id, last_seen_at from agent where agent_no = 1')).rows[0]
     await store(judged({ agentNo: 1, seq: 9, epoch: 2 }))
@@ -331,7 +331,10 @@ describe('beside the readings', () => {
       counters: { accepted: 9 },
       last_seen_at: new Date(1_700_000_001_000),
     })
-    await store(judged({ agentNo: 1, seq: 1, epoch: 3 }))
+    await store(judged({ agentNo: 1, seq: 8, epoch: 2 }))
+    expect(await agent()).toMatchObject({ epoch: 2, counters: { accepted: 9 } })
+    const { wallUs } = makeBatch({ agentNo: 1, seq: 10 }).header
+    await store(judged({ agentNo: 1, seq: 1, epoch: 3, header: { wallUs } }))
     expect(await agent()).toMatchObject({
       epoch: 3,
       counters: { accepted: 1 },

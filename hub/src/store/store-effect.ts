@@ -1,6 +1,7 @@
 /**
  * The store consumer: accepted readings become segments, rejected ones dead letters, touched minutes are marked for the rollups,
- * and the agent's row learns what its newest batch said. All in the transaction that moves the consumer's position.
+ * the newest reading of each series is kept apart, what is stored is counted, and the agent's row learns what its newest batch said.
+ * All in the transaction that moves the consumer's position.
  */
 import type { Batch } from '@tributary/shared/batch/batch'
 import { TributaryError } from '@tributary/shared/errors'
@@ -10,10 +11,13 @@ import type { Database } from '../database/database.ts'
 import { resolveSeriesIds, type SeriesKey } from '../database/series-ids.ts'
 import { writeDeadLetter } from '../log/dead-letters.ts'
 import type { Effect, JudgedBatch } from '../log/effect.ts'
+import { countReceived, updateAgents } from './agent-headers.ts'
 import type { DiskGuard } from './disk-guard.ts'
 import { copySegments, type PlacedSegment } from './segment-copy.ts'
 import { SegmentTables } from './segment-tables.ts'
 import { buildSegments, type Segment } from './segments.ts'
+import { countReadings, type SeriesSegments, writeLatest } from './series-latest.ts'
+import { countStored } from './stored-counts.ts'
 
 export interface StoreOptions {
   readonly database: Database
@@ -59,17 +63,27 @@ export class StoreEffect implements Effect {
 
   async apply(tx: PoolClient, batches: readonly JudgedBatch[]): Promise<void> {
     await this.diskGuard?.check()
+    const partition = batches[0]?.partition ?? 0
     const gathered = gather(batches)
-    const ids = await this.resolve(tx, batches[0]?.partition ?? 0, gathered)
-    const segments = gathered.flatMap((series, index) => {
+    const ids = await this.resolve(tx, partition, gathered)
+    const stored = gathered.map((series, index): SeriesSegments => {
       const seriesId = ids[index] as number
-      return buildSegments(readingsOf(series)).map((segment): PlacedSegment => ({ seriesId, segment }))
+      return { seriesId, agentNo: series.key.agentNo, segments: buildSegments(readingsOf(series)) }
     })
+    const segments = stored.flatMap(({ seriesId, segments }) =>
+      segments.map((segment): PlacedSegment => ({ seriesId, segment })),
+    )
     await this.tables.ensure(segments.map(({ segment }) => segment.t0Us / 1000))
     await this.copy(tx, segments)
     await markDirty(tx, segments)
     for (const judged of batches) if (judged.envelope.rejected.size > 0) await writeRejected(tx, judged)
-    await updateAgents(tx, batches)
+    await writeLatest(tx, stored)
+    await countStored(tx, partition, countReadings(segments.map(({ segment }) => segment)))
+    await updateAgents(tx, batches, stored)
+  }
+
+  async leftOut(tx: PoolClient, batches: readonly JudgedBatch[]): Promise<void> {
+    await countReceived(tx, batches)
   }
 
   /** A table that retention dropped since it was looked up is made again by the next try. */
@@ -209,36 +223,3 @@ function describe(batch: Batch, index: number): unknown {
   }
   return { index }
 }
-
-/** What the newest header of each agent says. A backlog batch says what was true when it was sealed: it never turns counters back. */
-async function updateAgents(tx: PoolClient, batches: readonly JudgedBatch[]): Promise<void> {
-  const newest = new Map<number, JudgedBatch>()
-  for (const judged of batches) {
-    const before = newest.get(judged.envelope.agentNo)
-    const isNewer =
-      before === undefined || judged.batch.header.counters.accepted >= before.batch.header.counters.accepted
-    if (isNewer) newest.set(judged.envelope.agentNo, judged)
-  }
-  const chosen = [...newest.values()].sort((a, b) => a.envelope.agentNo - b.envelope.agentNo)
-  await tx.query({
-    name: 'update-agents',
-    text: `update agent a
-           set last_seen_at = greatest(a.last_seen_at, 'epoch'::timestamptz + h.seen_ms * interval '1 ms'),
-               counters = case when ${headerIsNewer} then h.counters else a.counters end,
-               boot_id = case when ${headerIsNewer} then h.boot_id else a.boot_id end,
-               epoch = case when ${headerIsNewer} then h.epoch else a.epoch end
-           from unnest($1::int[], $2::int8[], $3::jsonb[], $4::text[], $5::int8[], $6::bool[])
-                  as h (agent_no, seen_ms, counters, boot_id, epoch, live)
-           where a.agent_no = h.agent_no`,
-    values: [
-      chosen.map(({ envelope }) => envelope.agentNo),
-      chosen.map(({ envelope }) => envelope.receivedAtMs),
-      chosen.map(({ batch }) => JSON.stringify(batch.header.counters)),
-      chosen.map(({ batch }) => batch.header.bootId),
-      chosen.map(({ batch }) => batch.header.epoch),
-      chosen.map(({ envelope }) => envelope.lane === 'live'),
-    ],
-  })
-}
-
-const headerIsNewer = `(h.live or a.counters is null or (h.counters ->> 'accepted')::int8 >= (a.counters ->> 'accepted')::int8)`

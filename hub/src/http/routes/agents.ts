@@ -3,37 +3,11 @@ import { createRoute, z } from '@hono/zod-openapi'
 import { TributaryError } from '@tributary/shared/errors'
 import { revokeAgent, rotateAgent, rotationExpiresInS } from '../../devices/agents.ts'
 import { tokenLimits } from '../../devices/tokens.ts'
-import { type AgentRow, listAgents } from '../../query/list-agents.ts'
+import { listAgents } from '../../query/list-agents.ts'
+import { agent, agentJson } from '../agent-json.ts'
 import { decodeCursor, page } from '../cursor.ts'
-import {
-  agentId,
-  credentials,
-  cursorText,
-  json,
-  notFound,
-  pageLimit,
-  pageOf,
-  problems,
-  queryText,
-  timestamp,
-} from '../schemas.ts'
+import { agentId, credentials, cursorText, json, notFound, pageLimit, pageOf, problems, queryText } from '../schemas.ts'
 import type { HubApp, HubServices } from '../services.ts'
-
-const agent = z
-  .object({
-    agentId,
-    site: z.string(),
-    name: z.string(),
-    labels: z.record(z.string(), z.string()),
-    createdAt: timestamp,
-    revokedAt: timestamp,
-    lastSeenAt: timestamp,
-    counters: z.record(z.string(), z.number()).nullable(),
-    bootId: z.string().nullable(),
-    epoch: z.int().nullable(),
-    keys: z.int().openapi({ description: 'Keys that are valid now; two while a rotation overlaps' }),
-  })
-  .openapi('Agent')
 
 const params = z.object({ id: agentId })
 
@@ -95,15 +69,17 @@ export function agentRoutes(app: HubApp, hub: HubServices): void {
   app.openapi(list, async c => {
     const { site, limit, cursor } = c.req.valid('query')
     const after = decodeCursor(cursor, z.tuple([z.int()]))
-    const rows = await listAgents(hub.database.pool, { site, afterNo: after?.[0], limit: limit + 1 })
+    const nowMs = hub.now()
+    const rows = await listAgents(hub.database.pool, { site, afterNo: after?.[0], limit: limit + 1, nowMs })
     const { items, next } = page(rows, limit, last => [last.agentNo])
-    return c.json({ items: items.map(present), next }, 200)
+    return c.json({ items: items.map(row => agentJson(row, nowMs)), next }, 200)
   })
   app.openapi(get, async c => {
     const { id } = c.req.valid('param')
-    const [row] = await listAgents(hub.database.pool, { agentId: id, limit: 1 })
+    const nowMs = hub.now()
+    const [row] = await listAgents(hub.database.pool, { agentId: id, limit: 1, nowMs })
     if (row === undefined) throw new TributaryError('not-found', `no agent ${id}`)
-    return c.json(present(row), 200)
+    return c.json(agentJson(row, nowMs), 200)
   })
   app.openapi(revoke, async c => {
     const { id } = c.req.valid('param')
@@ -115,13 +91,4 @@ export function agentRoutes(app: HubApp, hub: HubServices): void {
     const { tokenId, token, expiresAt } = await rotateAgent(hub.database, id, c.req.valid('query').expiresInS)
     return c.json({ agentId: id, tokenId, token, expiresAt: expiresAt.toISOString() }, 201)
   })
-}
-
-function present({ agentNo: _, ...row }: AgentRow): z.infer<typeof agent> {
-  return {
-    ...row,
-    createdAt: row.createdAt.toISOString(),
-    revokedAt: row.revokedAt?.toISOString() ?? null,
-    lastSeenAt: row.lastSeenAt?.toISOString() ?? null,
-  }
 }

@@ -1,34 +1,10 @@
 /** GET /v1/anomalies */
 import { createRoute, z } from '@hono/zod-openapi'
-import { type AnomalyRow, listAnomalies } from '../../query/list-anomalies.ts'
+import { listAnomalies } from '../../query/list-anomalies.ts'
+import { anomaly, anomalyJson, severity } from '../anomaly-json.ts'
 import { decodeCursor, page } from '../cursor.ts'
-import { agentId, credentials, cursorText, instant, json, pageLimit, pageOf, problems, timestamp } from '../schemas.ts'
+import { agentId, credentials, cursorText, instant, json, pageLimit, pageOf, problems, seriesId } from '../schemas.ts'
 import type { HubApp, HubServices } from '../services.ts'
-
-const severity = z.enum(['warning', 'critical'])
-
-const anomaly = z
-  .object({
-    anomalyId: z.uuid(),
-    seriesId: z.int(),
-    agentId,
-    device: z.string(),
-    metric: z.string(),
-    unit: z.string(),
-    detector: z.string(),
-    openedAt: z.iso.datetime(),
-    closedAt: timestamp,
-    surprise: z.number(),
-    score: z.number(),
-    severity,
-    stream: z.string(),
-    value: z.number().nullable(),
-    expected: z.number().nullable(),
-    seenBefore: z.number(),
-    learning: z.boolean(),
-    historic: z.boolean(),
-  })
-  .openapi('Anomaly')
 
 const list = createRoute({
   method: 'get',
@@ -39,12 +15,7 @@ const list = createRoute({
   request: {
     query: z.strictObject({
       agent: agentId.optional(),
-      series: z.coerce
-        .number()
-        .int()
-        .min(1)
-        .max(2 ** 31 - 1)
-        .optional(),
+      series: seriesId.optional(),
       severity: severity.optional(),
       open: z.enum(['true', 'false']).optional().openapi({ description: 'Not closed yet' }),
       from: instant.optional(),
@@ -71,14 +42,6 @@ export function anomalyRoutes(app: HubApp, hub: HubServices): void {
       limit: query.limit + 1,
     })
     const { items, next } = page(rows, query.limit, last => [last.openedUs, last.anomalyId])
-    return c.json({ items: items.map(present), next }, 200)
+    return c.json({ items: items.map(anomalyJson), next }, 200)
   })
-}
-
-function present({ openedUs, closedUs, ...row }: AnomalyRow): z.infer<typeof anomaly> {
-  return {
-    ...row,
-    openedAt: new Date(openedUs / 1000).toISOString(),
-    closedAt: closedUs === null ? null : new Date(closedUs / 1000).toISOString(),
-  }
 }

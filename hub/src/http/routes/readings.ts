@@ -1,25 +1,19 @@
 /** GET /v1/series/{id}/readings: raw readings or minutes, as JSON or CSV. */
 import { createRoute, z } from '@hono/zod-openapi'
 import { TributaryError } from '@tributary/shared/errors'
-import { qualityNames } from '@tributary/shared/reading'
 import { findSeries } from '../../query/list-series.ts'
 import { readMinutes } from '../../query/read-minutes.ts'
-import { type ReadingRow, readSeries } from '../../query/read-series.ts'
+import { readSeries } from '../../query/read-series.ts'
 import { csvLine } from '../csv.ts'
 import { decodeCursor, encodeCursor } from '../cursor.ts'
-import { credentials, cursorText, instant, json, notFound, problems } from '../schemas.ts'
+import { isoUs, rawReading, rawReadingJson } from '../reading-json.ts'
+import { credentials, cursorText, instant, json, notFound, problems, seriesId } from '../schemas.ts'
 import type { HubApp, HubServices } from '../services.ts'
 
 /** `auto` gives raw readings up to this span, minutes beyond it. */
 const autoRawMs = 6 * 3600_000
 
 const minuteUs = 60_000_000
-
-const raw = z.object({
-  ts: z.string().openapi({ description: 'ISO 8601 with microseconds', example: '2026-01-01T00:00:00.000000Z' }),
-  value: z.union([z.number(), z.boolean(), z.string()]),
-  quality: z.enum(qualityNames),
-})
 
 const minute = z.object({
   ts: z.string().openapi({ description: 'Start of the minute' }),
@@ -36,7 +30,7 @@ const answer = z
   .object({
     resolution: z.enum(['raw', '1m']),
     unit: z.string(),
-    items: z.union([z.array(raw), z.array(minute)]),
+    items: z.union([z.array(rawReading), z.array(minute)]),
     next: z.string().nullable(),
   })
   .openapi('Readings')
@@ -48,13 +42,7 @@ const route = createRoute({
   summary: 'Readings of one series by time; `next` in JSON, the header `tributary-next` in CSV',
   security: credentials,
   request: {
-    params: z.object({
-      id: z.coerce
-        .number()
-        .int()
-        .min(1)
-        .max(2 ** 31 - 1),
-    }),
+    params: z.object({ id: seriesId }),
     query: z.strictObject({
       from: instant.optional().openapi({ description: 'Inclusive; an hour before `to` by default' }),
       to: instant.optional().openapi({ description: 'Exclusive; now by default' }),
@@ -130,11 +118,7 @@ async function rawPage(hub: HubServices, seriesId: number, span: Span, limit: nu
   const given = rows.slice(0, limit)
   const last = given.at(-1)
   const more = rows.length > limit && last !== undefined
-  const items = given.map(row => ({
-    ts: isoUs(row.tsUs),
-    value: readingValue(row),
-    quality: qualityNames[row.quality] ?? 'bad',
-  }))
+  const items = given.map(rawReadingJson)
   if (!more) return { items, next: null }
   const equal = given.length - given.findIndex(row => row.tsUs === last.tsUs)
   const skip = last.tsUs === span.fromUs ? span.skip + equal : equal
@@ -148,15 +132,4 @@ async function minutePage(hub: HubServices, seriesId: number, span: Span, limit:
   const items = given.map(({ tsUs, ...row }) => ({ ts: isoUs(tsUs), ...row }))
   const more = rows.length > limit && last !== undefined
   return { items, next: more ? encodeCursor(['1m', last.tsUs + minuteUs, 0, span.toUs]) : null }
-}
-
-/** The view gives a number, a string (value null) or a boolean (both). */
-function readingValue(row: ReadingRow): number | boolean | string {
-  if (row.text === null) return row.value ?? 0
-  return row.value === null ? row.text : row.value === 1
-}
-
-function isoUs(tsUs: number): string {
-  const ms = Math.floor(tsUs / 1000)
-  return new Date(ms).toISOString().replace('Z', `${String(tsUs - ms * 1000).padStart(3, '0')}Z`)
 }
