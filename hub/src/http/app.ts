@@ -24,6 +24,7 @@ import { enrollRoute } from './routes/enroll.ts'
 import { gapRoutes } from './routes/gaps.ts'
 import { healthRoutes } from './routes/health.ts'
 import { overviewRoute } from './routes/overview.ts'
+import { pointsRoute } from './routes/points.ts'
 import { readingRoutes } from './routes/readings.ts'
 import { seriesRoutes } from './routes/series.ts'
 import { sessionRoutes } from './routes/session.ts'
@@ -52,6 +53,7 @@ export function createApp(hub: HubServices, finished: (request: FinishedRequest)
   tokenRoutes(app, hub)
   seriesRoutes(app, hub)
   readingRoutes(app, hub)
+  pointsRoute(app, hub)
   anomalyRoutes(app, hub)
   deadLetterRoutes(app, hub)
   gapRoutes(app, hub)

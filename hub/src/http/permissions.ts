@@ -38,6 +38,7 @@ export const permissions: Readonly<Record<string, 'public' | 'agent' | 'key' | '
   'DELETE /v1/tokens/:id': 'tokens:write',
   'GET /v1/series': 'readings:read',
   'GET /v1/series/:id/readings': 'readings:read',
+  'GET /v1/series/:id/points': 'readings:read',
   'GET /v1/anomalies': 'anomalies:read',
   'GET /v1/dead-letters': 'letters:read',
   'GET /v1/gaps': 'readings:read',

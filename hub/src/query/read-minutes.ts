@@ -2,8 +2,8 @@
  * One series in minutes: from the rollups, and from the readings themselves for minutes whose readings changed since (the current
  * one always). So nothing that is stored is missing.
  *
- * Plan: primary key of `rollup_1m`; marks by `rollup_dirty_bucket`; the readings from the first marked minute to the last in one
- * range scan, so that a day's segments are unpacked once.
+ * Plan: primary key of `rollup_1m`; marks by `rollup_dirty_bucket`; of each day that is marked, the readings from the first marked
+ * minute to the last in one range scan, so that a day's segments are unpacked once, and what lies between two days not at all.
  */
 import type { Pool } from 'pg'
 
@@ -32,12 +32,23 @@ export interface MinutesAsked {
 
 export async function readMinutes(pool: Pool, asked: MinutesAsked): Promise<MinuteRow[]> {
   const { rows } = await pool.query<MinuteRow>(
-    `with span as (
+    `select (extract(epoch from bucket) * 1000000)::int8 as "tsUs", readings, n, mean, min, max, first, last
+       from (${minutesSql}) as minutes
+      order by bucket
+      limit $4`,
+    [asked.seriesId, asked.fromUs, asked.toUs, asked.limit],
+  )
+  return rows
+}
+
+/** The minutes of series $1 that begin in [$2, $3), microseconds, in no order: the rows of `rollup_1m` as they should be now. */
+export const minutesSql = `
+     with span as (
        select 'epoch'::timestamptz + $2 * interval '1 microsecond' as from_ts, 'epoch'::timestamptz + $3 * interval '1 microsecond' as to_ts
      ), dirty as (
        select distinct bucket from rollup_dirty, span where series_id = $1 and bucket >= from_ts and bucket < to_ts
      ), bounds as (
-       select min(bucket) as from_ts, max(bucket) + interval '1 minute' as to_ts from dirty
+       select min(bucket) as from_ts, max(bucket) + interval '1 minute' as to_ts from dirty group by date_bin('1 day', bucket, 'epoch')
      ), fresh as (
        select date_bin('1 minute', ts, 'epoch') as bucket, count(*)::int as readings,
               count(value) filter (where quality < 2)::int as n, case when bool_and(abs(value) < 1e150) filter (where quality < 2)
@@ -48,16 +59,7 @@ export async function readMinutes(pool: Pool, asked: MinutesAsked): Promise<Minu
          from bounds, lateral readings($1, bounds.from_ts, bounds.to_ts)
         group by 1
      )
-     select (extract(epoch from bucket) * 1000000)::int8 as "tsUs", readings, n, mean, min, max, first, last
-       from (
-         select bucket, readings, n, mean, min, max, first, last from rollup_1m, span
-          where series_id = $1 and bucket >= from_ts and bucket < to_ts and bucket not in (select bucket from dirty)
-         union all
-         select bucket, readings, n, mean, min, max, first, last from fresh where bucket in (select bucket from dirty)
-       ) as minutes
-      order by bucket
-      limit $4`,
-    [asked.seriesId, asked.fromUs, asked.toUs, asked.limit],
-  )
-  return rows
-}
+     select bucket, readings, n, mean, min, max, first, last from rollup_1m, span
+      where series_id = $1 and bucket >= from_ts and bucket < to_ts and bucket not in (select bucket from dirty)
+     union all
+     select bucket, readings, n, mean, min, max, first, last from fresh where bucket in (select bucket from dirty)`
