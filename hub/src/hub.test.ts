@@ -208,6 +208,33 @@ test('a revocation is heard by another hub on the same database', async () => {
   }
 })
 
+test('a stream at another hub tells what is stored here, and ends when that hub stops', async () => {
+  const sender = await gateway()
+  await sender.sendBatch(sender.batch(1, [1]))
+  const id = await seriesOf(sender.agentId)
+  const other = await startHub({ config: configOf(join(folder, 'listening')), logger, database })
+  try {
+    const headers = { authorization: `Bearer ${adminKey}` }
+    const response = await fetch(`${other.url}/v1/stream?series=${id}`, { headers })
+    expect(response.status).toBe(200)
+    const reader = response.body!.getReader()
+    let text = ''
+    const read = async () => {
+      const { value, done } = await reader.read()
+      if (value) text += Buffer.from(value).toString()
+      return !done
+    }
+    await sender.sendBatch(sender.batch(2, [42]))
+    while (!/event: points\ndata: .*"value":\[42\]/.test(text)) expect(await read()).toBe(true)
+    expect(text).toMatch(/^event: overview\ndata: \{"hub":\{"version":"\d+\.\d+\.\d+"/)
+    const stopped = other.stop()
+    while (await read());
+    await stopped
+  } finally {
+    await other.stop()
+  }
+})
+
 test('a body without a declared length is refused at its bound, and the refusal arrives', async () => {
   const { agentId } = await gateway()
   const { privateKey } = generateKeyPair()

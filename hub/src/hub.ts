@@ -23,6 +23,7 @@ import { DetectEffect } from './detect/detect-effect.ts'
 import { followAgentChanges } from './devices/agent-changes.ts'
 import { AgentDirectory } from './devices/agent-directory.ts'
 import { createApp } from './http/app.ts'
+import { LiveFeed } from './http/live/live-feed.ts'
 import { type ConsumerCounts, consumerCountNames, hubMetrics } from './http/metrics.ts'
 import { listen } from './http/server.ts'
 import type { Readiness } from './http/services.ts'
@@ -126,11 +127,14 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     })
 
     const metrics = hubMetrics(ingest, consumers)
+    const { version } = packageJson
+    const live = new LiveFeed({ pool, version, logger, now: Date.now })
     const app = createApp(
       {
-        version: packageJson.version,
+        version,
         database,
         ingest,
+        live,
         agents,
         hubKey,
         apiKeys: new ApiKeys(pool),
@@ -146,6 +150,8 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     )
     const server = await listen(app, config.listen)
     started.push(() => server.close(requestGraceMs))
+    // Streams never end by themselves: the server would wait for them.
+    started.push(() => live.close())
     warnAboutClearText(config, server.url, logger)
     return { url: server.url, adminKey: adminKey.created, adminKeyFile: adminKey.file, stop }
   } catch (error) {

@@ -28,6 +28,7 @@ import { pointsRoute } from './routes/points.ts'
 import { readingRoutes } from './routes/readings.ts'
 import { seriesRoutes } from './routes/series.ts'
 import { sessionRoutes } from './routes/session.ts'
+import { streamRoute } from './routes/stream.ts'
 import { tokenRoutes } from './routes/tokens.ts'
 import { refuseInvalid } from './schemas.ts'
 import type { HubApp, HubEnv, HubServices } from './services.ts'
@@ -49,6 +50,7 @@ export function createApp(hub: HubServices, finished: (request: FinishedRequest)
   enrollRoute(app, hub)
   sessionRoutes(app, hub)
   overviewRoute(app, hub)
+  streamRoute(app, hub)
   agentRoutes(app, hub)
   tokenRoutes(app, hub)
   seriesRoutes(app, hub)

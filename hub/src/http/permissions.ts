@@ -29,6 +29,7 @@ export const permissions: Readonly<Record<string, 'public' | 'agent' | 'key' | '
   'GET /v1/session': 'session',
   'DELETE /v1/session': 'session',
   'GET /v1/overview': 'fleet:read',
+  'GET /v1/stream': 'fleet:read',
   'GET /v1/agents': 'agents:read',
   'GET /v1/agents/:id': 'agents:read',
   'POST /v1/agents/:id/revoke': 'agents:write',

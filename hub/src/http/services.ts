@@ -9,6 +9,7 @@ import type { Session, Sessions } from '../auth/sessions.ts'
 import type { Database } from '../database/database.ts'
 import type { AgentDirectory } from '../devices/agent-directory.ts'
 import type { Ingest } from '../ingest/ingest.ts'
+import type { LiveFeed } from './live/live-feed.ts'
 
 export interface Readiness {
   readonly ready: boolean
@@ -20,6 +21,7 @@ export interface HubServices {
   readonly version: string
   readonly database: Database
   readonly ingest: Ingest
+  readonly live: LiveFeed
   readonly agents: AgentDirectory
   readonly apiKeys: ApiKeys
   readonly sessions: Sessions

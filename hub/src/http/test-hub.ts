@@ -27,6 +27,7 @@ import { SettledFloors } from '../ingest/settled-floors.ts'
 import { decodeEnvelope, type Envelope } from '../log/envelope.ts'
 import type { EventLog } from '../log/event-log.ts'
 import { createApp } from './app.ts'
+import { LiveFeed, type LiveFeedOptions } from './live/live-feed.ts'
 import { hubMetrics } from './metrics.ts'
 import type { HubApp, HubServices } from './services.ts'
 
@@ -36,6 +37,7 @@ export interface TestHubOptions {
   readonly maxSeriesPerAgent?: number
   readonly servesHttps?: boolean
   readonly logger?: Logger
+  readonly live?: Partial<LiveFeedOptions>
 }
 
 export class TestHub implements AsyncDisposable {
@@ -69,11 +71,14 @@ export class TestHub implements AsyncDisposable {
       now,
       ...parts,
     })
+    const logger = options.logger ?? pino({ level: 'silent' })
+    const version = '1.2.3'
     const metrics = hubMetrics(ingest, { lag: async () => new Map(), counts: () => new Map() })
     this.services = {
-      version: '1.2.3',
+      version,
       database,
       ingest,
+      live: new LiveFeed({ pool, version, logger, now, tickMs: 20, ...options.live }),
       agents,
       apiKeys: new ApiKeys(pool, now),
       sessions: new Sessions(database, now),
@@ -82,7 +87,7 @@ export class TestHub implements AsyncDisposable {
       keyOverlapS: 86_400,
       readiness: async () => ({ ready: true, checks: { database: 'ok' } }),
       metrics: metrics.registry,
-      logger: options.logger ?? pino({ level: 'silent' }),
+      logger,
       now,
     }
     this.app = createApp(this.services, metrics.finished)
@@ -135,6 +140,7 @@ export class TestHub implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.services.live.close()
     await this.database.close()
     rmSync(this.#dataDir, { recursive: true })
   }

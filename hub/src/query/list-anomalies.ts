@@ -36,12 +36,16 @@ export interface AnomalyFilter {
   readonly limit: number
 }
 
-export async function listAnomalies(pool: Pool, filter: AnomalyFilter): Promise<AnomalyRow[]> {
-  const { rows } = await pool.query<AnomalyRow>(
-    `select n.anomaly_id as "anomalyId", n.series_id as "seriesId", a.agent_id as "agentId", s.device, s.metric, s.unit,
+/** Rows of `AnomalyRow`; the anomaly is `n`. */
+export const selectAnomalies = `
+     select n.anomaly_id as "anomalyId", n.series_id as "seriesId", a.agent_id as "agentId", s.device, s.metric, s.unit,
             n.detector, n.opened_us as "openedUs", n.closed_us as "closedUs", n.surprise, n.score, n.severity, n.stream,
             n.value, n.expected, n.seen_before as "seenBefore", n.learning, n.historic
-       from anomaly n join series s using (series_id) join agent a using (agent_no)
+       from anomaly n join series s using (series_id) join agent a using (agent_no)`
+
+export async function listAnomalies(pool: Pool, filter: AnomalyFilter): Promise<AnomalyRow[]> {
+  const { rows } = await pool.query<AnomalyRow>(
+    `${selectAnomalies}
       where ($1::text is null or a.agent_id = $1)
         and ($2::int is null or n.series_id = $2)
         and ($3::text is null or n.severity = $3)
