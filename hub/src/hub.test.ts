@@ -70,10 +70,12 @@ interface Page<T> {
   readonly next: string | null
 }
 
+/** Once its first readings are stored: whichever consumer comes first makes the series. */
 function seriesOf(agentId: string): Promise<number> {
   return eventually(async () => {
-    const { items } = await rest<Page<{ seriesId: number }>>(`/v1/series?agent=${agentId}`)
-    return items[0]?.seriesId ?? null
+    const path = `/v1/series?include=latest&agent=${agentId}`
+    const { items } = await rest<Page<{ seriesId: number; latest: object | null }>>(path)
+    return items[0]?.latest ? items[0].seriesId : null
   })
 }
 
