@@ -17,6 +17,7 @@ import { loadHubKey } from './auth/hub-key.ts'
 import type { HubConfig } from './config/hub-config.ts'
 import type { SabotageName } from './config/sabotage.ts'
 import { type Database, openDatabase } from './database/database.ts'
+import { databaseUrl } from './database/database-url.ts'
 import { DetectEffect } from './detect/detect-effect.ts'
 import { followAgentChanges } from './devices/agent-changes.ts'
 import { AgentDirectory } from './devices/agent-directory.ts'
@@ -274,9 +275,14 @@ function makeFolder(path: string): void {
 }
 
 function openHubDatabase({ config, logger, onFailed }: HubOptions, dataDir: string): Promise<Database> {
-  const { url, connections, embeddedPort, embeddedSharedBuffers } = config.database
+  const { url, passwordFile, connections, embeddedPort, embeddedSharedBuffers } = config.database
   const pool = { connections, onConnectionLost: (err: Error) => logger.warn({ err }, 'a database connection broke') }
-  if (url !== null) return openDatabase({ ...pool, url })
+  if (url !== null) return openDatabase({ ...pool, url: databaseUrl(url, passwordFile) })
+  if (passwordFile !== null) {
+    throw new TributaryError('config', 'database.password_file is given, but database.url is not', {
+      hint: 'Set database.url (DATABASE_URL); the hub makes the password of its own Postgres itself',
+    })
+  }
   return openDatabase({
     ...pool,
     dataDir,
