@@ -23,7 +23,7 @@ if [ ! -s "$key/hub.key" ] || [ ! -s "$certificate/hub.crt" ]; then
     esac
   done
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 3650 -subj "/CN=$common" \
-    -addext "subjectAltName=${names#,}" -keyout "$key/hub.key.new" -out "$certificate/hub.crt.new" 2>/dev/null
+    -addext "subjectAltName=${names#,}" -keyout "$key/hub.key.new" -out "$certificate/hub.crt.new"
   chmod 0640 "$key/hub.key.new"
   chmod 0444 "$certificate/hub.crt.new"
   mv "$key/hub.key.new" "$key/hub.key"

@@ -276,7 +276,9 @@ function makeFolder(path: string): void {
 
 function openHubDatabase({ config, logger, onFailed }: HubOptions, dataDir: string): Promise<Database> {
   const { url, passwordFile, connections, embeddedPort, embeddedSharedBuffers } = config.database
-  const pool = { connections, onConnectionLost: (err: Error) => logger.warn({ err }, 'a database connection broke') }
+  // Not the error itself: it carries the whole client.
+  const onConnectionLost = (error: Error) => logger.warn({ error: error.message }, 'a database connection broke')
+  const pool = { connections, onConnectionLost }
   if (url !== null) return openDatabase({ ...pool, url: databaseUrl(url, passwordFile) })
   if (passwordFile !== null) {
     throw new TributaryError('config', 'database.password_file is given, but database.url is not', {
