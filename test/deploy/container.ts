@@ -6,7 +6,7 @@
  * all accounts are one account outside, so that a file is never refused because another service owns it.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chownSync, copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
@@ -29,7 +29,12 @@ export interface ContainerOptions {
 }
 
 /** The unprivileged account that sandboxes run as when the tests run as root: `nobody`. */
-export const outsideAccount = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
+export const outsideAccount = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : null
+
+/** Lets the accounts of sandboxes write to a folder. */
+export function giveAway(folder: string): void {
+  if (outsideAccount !== null) chownSync(folder, outsideAccount.uid, outsideAccount.gid)
+}
 
 /** Node, accounts and host names: what is the same in every container. */
 export function prepareHost(host: string, names: readonly string[]): void {

@@ -28,7 +28,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(process.getuid?.() === 0 ? '/var/tmp' : tmpdir(), 'tributary-images-'))
   chmodSync(folder, 0o755)
   stack = buildStack(folder)
-}, 120_000)
+}, 300_000)
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 

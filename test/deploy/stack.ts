@@ -1,8 +1,8 @@
 /** The services of deploy/compose.yaml with their images, as containers on this machine: same commands, files and environment, free ports. */
-import { chmodSync, copyFileSync, lchownSync, mkdirSync, readdirSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { type ComposeModel, readCompose } from './compose-model.ts'
-import { type ContainerOptions, type Mount, outsideAccount, prepareHost } from './container.ts'
+import { type ContainerOptions, giveAway, type Mount, prepareHost } from './container.ts'
 import { buildImage, type Image } from './image.ts'
 
 export interface Stack {
@@ -70,11 +70,6 @@ export function volumeFolder(stack: Stack, name: string): string {
   mkdirSync(folder, { recursive: true, mode: 0o755 })
   if (readdirSync(folder).length === 0) giveAway(folder)
   return folder
-}
-
-function giveAway(path: string): void {
-  const { uid, gid } = outsideAccount as { uid?: number; gid?: number }
-  if (uid !== undefined && gid !== undefined) lchownSync(path, uid, gid)
 }
 
 function imageMounts(image: Image | null): Mount[] {

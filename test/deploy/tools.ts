@@ -2,7 +2,7 @@
  * The linters of deploy/, each in an exact version, in a folder of this clone: `npm run lint:deploy:install` puts them there.
  * systemd-analyze alone is the machine's own: it comes with Debian's package systemd.
  */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { requirePrograms } from '../system/requirements.ts'
@@ -31,6 +31,8 @@ export function requireTools(): void {
 
 function install(): void {
   requirePrograms('python3')
+  if (spawnSync('python3', ['-m', 'pip', '--version']).status !== 0)
+    throw new Error('missing pip of python3; install with: apt-get install -y python3-pip')
   const run = (command: string, args: readonly string[]) => execFileSync(command, args, { stdio: 'inherit' })
   const requirements = join(import.meta.dirname, 'requirements.txt')
   const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--only-binary', ':all:', '--upgrade']
@@ -39,4 +41,11 @@ function install(): void {
   run(join(folder, 'go/bin/go'), ['build', '-C', source, '-buildvcs=false', '-o', tools.composeSpec, '.'])
 }
 
-if (import.meta.main) install()
+if (import.meta.main) {
+  try {
+    install()
+  } catch (error) {
+    console.error((error as Error).message)
+    process.exitCode = 1
+  }
+}
