@@ -19,6 +19,7 @@ import { deleteEndedSessions, Sessions } from './auth/sessions.ts'
 import type { HubConfig } from './config/hub-config.ts'
 import type { SabotageName } from './config/sabotage.ts'
 import { type Database, openDatabase } from './database/database.ts'
+import { databaseUrl } from './database/database-url.ts'
 import { DetectEffect } from './detect/detect-effect.ts'
 import { followAgentChanges } from './devices/agent-changes.ts'
 import { AgentDirectory } from './devices/agent-directory.ts'
@@ -286,9 +287,16 @@ function makeFolder(path: string): void {
 }
 
 function openHubDatabase({ config, logger, onFailed }: HubOptions, dataDir: string): Promise<Database> {
-  const { url, connections, embeddedPort, embeddedSharedBuffers } = config.database
-  const pool = { connections, onConnectionLost: (err: Error) => logger.warn({ err }, 'a database connection broke') }
-  if (url !== null) return openDatabase({ ...pool, url })
+  const { url, passwordFile, connections, embeddedPort, embeddedSharedBuffers } = config.database
+  // Not the error itself: it carries the whole client.
+  const onConnectionLost = (error: Error) => logger.warn({ error: error.message }, 'a database connection broke')
+  const pool = { connections, onConnectionLost }
+  if (url !== null) return openDatabase({ ...pool, url: databaseUrl(url, passwordFile) })
+  if (passwordFile !== null) {
+    throw new TributaryError('config', 'database.password_file is given, but database.url is not', {
+      hint: 'Set database.url (DATABASE_URL); the hub makes the password of its own Postgres itself',
+    })
+  }
   return openDatabase({
     ...pool,
     dataDir,

@@ -7,10 +7,13 @@ import { delimiter, join } from 'node:path'
 
 /** Program → Debian package. */
 const needed: Readonly<Record<string, string>> = {
+  bwrap: 'bubblewrap',
   mosquitto: 'mosquitto',
+  openssl: 'openssl',
   prlimit: 'util-linux',
   python3: 'python3',
   strace: 'strace',
+  'systemd-analyze': 'systemd',
 }
 
 /** Throws with the apt line when one of `programs` is not in PATH. */

@@ -13,7 +13,7 @@ test('the example file is every default', () => {
 })
 
 test('the example file stays valid with everything in it switched on', () => {
-  const text = exampleText().replace(/^( *)# ( *(?:url|hub_key_file|tls|cert_file|key_file):)/gm, '$1$2')
+  const text = exampleText().replace(/^( *)# ( *(?:url|hub_key_file|tls|cert_file|key_file|password_file):)/gm, '$1$2')
   const config = parseHubConfig(text, 'hub.yaml', {})
   expect(config.listen.tls?.certFile).toBe('/etc/tributary/hub.crt')
   expect(config.database.url).toMatch(/^postgres:/)

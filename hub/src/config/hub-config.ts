@@ -63,6 +63,12 @@ const database = object(
       example: 'postgres://tributary@db.example.com/tributary',
       env: 'DATABASE_URL',
     }),
+    password_file: string({
+      help: 'File whose first line is the password of the user in `url`, which then carries none.',
+      default: null,
+      example: '/run/secrets/database-password',
+      env: 'TRIBUTARY_DATABASE_PASSWORD_FILE',
+    }),
     connections: integer({ help: 'Connections at most.', default: 20, min: 8, max: 500 }),
     embedded_port: integer({
       help: 'Port of its own Postgres, on loopback. 0 takes a free one.',
