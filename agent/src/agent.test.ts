@@ -44,8 +44,12 @@ async function connect(agent: Agent, clientId: string): Promise<RawClient> {
 async function cli(more: string, ...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   const file = join(folder, 'agent.yaml')
   await writeFile(file, yaml(more))
+  return commandLine(...argv, '--config', file)
+}
+
+async function commandLine(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   let [stdout, stderr] = ['', '']
-  const code = await runProgram(program, [...argv, '--config', file], {
+  const code = await runProgram(program, argv, {
     stdout: text => {
       stdout += text
     },
@@ -196,6 +200,16 @@ describe('the command line', () => {
       const { code, stderr } = await cli(more, 'config', 'check')
       expect([code, stderr]).toEqual([1, expect.stringContaining(what)])
     }
+  })
+
+  it('a password file without users is refused: it would let everyone in', async () => {
+    const file = join(folder, 'users')
+    await writeFile(file, '\n')
+    const yamlFile = join(folder, 'agent.yaml')
+    await writeFile(yamlFile, `data_dir: ${folder}/data\nmqtt: {password_file: ${file}}\n`)
+    const { code, stderr } = await commandLine('config', 'check', '--config', yamlFile)
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/names no user: everyone could connect/)
   })
 
   it('status tells of the running agent, and says when there is none', async () => {

@@ -293,7 +293,15 @@ export async function checkConfig(config: AgentConfig): Promise<void> {
 async function mqttUsers({ mqtt }: AgentConfig): Promise<{ readonly name: string; readonly passwordHash: string }[]> {
   if (mqtt.passwordFile === null) return [...mqtt.users]
   try {
-    return [...mqtt.users, ...parsePasswordFile(await readFile(mqtt.passwordFile, 'utf8'), mqtt.passwordFile)]
+    const users = parsePasswordFile(await readFile(mqtt.passwordFile, 'utf8'), mqtt.passwordFile)
+    if (users.length > 0) return [...mqtt.users, ...users]
+    throw new TributaryError(
+      'config',
+      `mqtt.password_file ${mqtt.passwordFile} names no user: everyone could connect`,
+      {
+        hint: 'Add a line name:hash (tributary-agent password hash), or remove the key.',
+      },
+    )
   } catch (cause) {
     if (cause instanceof TributaryError) throw cause
     throw new TributaryError(
