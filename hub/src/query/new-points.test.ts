@@ -145,6 +145,17 @@ describe('merges', () => {
     expect(await look()).toMatchObject({ 1: { tsMs: [nowMs + 1] } })
   })
 
+  test('that take some of the new readings in leave it open too, although the rest are found', async () => {
+    await fill(minRun)
+    await look()
+    await store('temp', [nowMs])
+    expect(await merge()).toBeGreaterThan(0)
+    await store('temp', [nowMs + 1])
+    expect(await look()).toEqual({ 1: null })
+    await store('temp', [nowMs + 2])
+    expect(await look()).toMatchObject({ 1: { tsMs: [nowMs + 2] } })
+  })
+
   test('whatever is stored and merged between two looks, what is told is exactly what came', async () => {
     const step = fc.oneof(
       { weight: 6, arbitrary: fc.array(fc.integer({ min: 0, max: 200 }), { minLength: 1, maxLength: 3 }) },

@@ -36,9 +36,9 @@ export async function readOverview(pool: Pool, nowMs: number): Promise<Overview>
                from stored_pace, (select extract(epoch from clock_timestamp())::int8 as this) clock
               where second >= this - $2::int8 and second < this) as "readingsPerSecond",
             (select jsonb_build_object(
-                      'open', count(*) filter (where closed_us is null),
+                      'open', count(*),
                       'lastDay', (select count(*) from anomaly where opened_us >= $1::int8 * 1000 - ${dayUs}),
-                      'critical', count(*) filter (where closed_us is null and severity = 'critical'))
+                      'critical', count(*) filter (where severity = 'critical'))
                from anomaly where closed_us is null) as anomalies,
             (select coalesce(sum(readings), 0)::int8 from loss) as lost`,
     [nowMs, paceSeconds],
