@@ -26,7 +26,7 @@ import {
   stopHub,
 } from '../test/harness/stack.ts'
 import { Account } from './account.ts'
-import { labelsFile, measureRecording, playDevices, press, serialDevice } from './devices.ts'
+import { labelsFile, measureRecording, playMachines, playRecording, press, serialDevice } from './devices.ts'
 import { bytesPerReading, listAlerts, type Progress, readProgress } from './hub-figures.ts'
 import { matchAlerts, readKnownFailures } from './known-failures.ts'
 import { type Disturbance, Latency } from './latency.ts'
@@ -41,10 +41,12 @@ const wellKnown = { hub: 8080, mqtt: 1883 }
 const storyMs = 40_000
 const statusEveryMs = 500
 const drainMs = 30_000
+/** A slow machine takes longer for the recording than planned: the demo then ends later than asked for. */
+const replayMayLagMs = 120_000
 
 export interface DemoOptions {
   readonly folder: string
-  /** From the first publish to the last. */
+  /** From the first publish to the last; longer where the recording is not through by then. */
   readonly forMs: number
   readonly status: StatusLine
   /** Whether a person sees it, who needs the key of the page. */
@@ -95,7 +97,7 @@ async function build(
   started.defer(() => proxy.close())
   const hubUrl = `http://127.0.0.1:${await proxy.listen()}`
   step('enrolling an agent')
-  await enrollAgent(folder, hub, hubUrl, 'demo-plant')
+  await enrollAgent({ folder, hub, hubUrl, site: 'demo-plant', signal })
   const serial = await openSerial(step)
   if (serial !== null) started.defer(() => serial.close())
   step('starting the agent')
@@ -134,14 +136,19 @@ async function play(stage: Stage): Promise<DemoResult> {
   const spanMs = Math.min(storyMs, forMs)
   const startupMs = Math.round(performance.now())
 
-  const over = AbortSignal.any([signal, cut, AbortSignal.timeout(forMs)])
+  const stopped = AbortSignal.any([signal, cut, AbortSignal.timeout(forMs + replayMayLagMs)])
+  const over = new AbortController()
   const counted = new AbortController()
   const watching = [latency.watch(counted.signal), showProgress(stage, accounts, latency, counted.signal)]
   try {
     const mqttPort = agent.mqttPort
+    const devices = { mqttPort, serial, accounts, replayMs: spanMs * 0.75, endUs }
+    const replayed = playRecording({ ...devices, signal: stopped })
+    const timeIsUp = sleep(forMs, undefined, { signal: stopped }).catch(() => undefined)
     const [disturbances] = await Promise.all([
-      makeMishaps({ proxy, agent, spanMs, note: status.step, signal: over, cut }),
-      playDevices({ mqttPort, serial, accounts, replayMs: spanMs * 0.75, endUs, signal: over }),
+      makeMishaps({ proxy, agent, spanMs, note: status.step, signal: over.signal, cut }),
+      playMachines({ ...devices, signal: over.signal }),
+      Promise.all([replayed, timeIsUp]).finally(() => over.abort()),
     ])
     status.step('stopped publishing; waiting for what is on its way (Ctrl-C: not any more)')
     if (!(await drain(agent, stage.hub, drainMs))) status.step(`not everything arrived within ${drainMs / 1000} s`)

@@ -137,25 +137,45 @@ function quoted(path: string): string {
   return JSON.stringify(path)
 }
 
-/** Make a token at the hub and enrol the agent of `folder` with it. */
-export async function enrollAgent(folder: string, hub: RunningHub, hubUrl: string, site = 'proof'): Promise<void> {
-  const dataDir = join(folder, 'agent')
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-  const created = await runCli('hub/src/main.ts', ['token', 'create', '--site', site, '--hub', hub.url, '--json'], {
-    TRIBUTARY_ADMIN_KEY: hub.adminKey,
-  })
-  const { token } = JSON.parse(created) as { token: string }
-  const configFile = writeAgentConfig(folder, dataDir, 0, 0, hubUrl)
-  await runCli('agent/src/main.ts', ['enroll', '--config', configFile, '--json'], { TRIBUTARY_TOKEN: token })
+export interface Enrolment {
+  readonly folder: string
+  readonly hub: RunningHub
+  /** Where the agent will reach the hub. */
+  readonly hubUrl: string
+  /** Default `proof`. */
+  readonly site?: string
+  readonly signal?: AbortSignal
 }
 
-/** Run a command of a program with `--json` to its end; its stdout. Throws the error that it says. */
-export async function runCli(entry: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<string> {
+/** Make a token at the hub and enrol the agent of `folder` with it. */
+export async function enrollAgent({ folder, hub, hubUrl, site = 'proof', signal }: Enrolment): Promise<void> {
+  const dataDir = join(folder, 'agent')
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  const created = await runCli(
+    'hub/src/main.ts',
+    ['token', 'create', '--site', site, '--hub', hub.url, '--json'],
+    { TRIBUTARY_ADMIN_KEY: hub.adminKey },
+    signal,
+  )
+  const { token } = JSON.parse(created) as { token: string }
+  const configFile = writeAgentConfig(folder, dataDir, 0, 0, hubUrl)
+  await runCli('agent/src/main.ts', ['enroll', '--config', configFile, '--json'], { TRIBUTARY_TOKEN: token }, signal)
+}
+
+/** Run a command of a program with `--json` to its end; its stdout. Throws the error that it says. The signal kills it. */
+export async function runCli(
+  entry: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  signal?: AbortSignal,
+): Promise<string> {
   try {
-    const run = promisify(execFile)(process.execPath, [join(repository, entry), ...args], {
+    const { stdout } = await promisify(execFile)(process.execPath, [join(repository, entry), ...args], {
       env: { ...process.env, ...env },
+      killSignal: 'SIGKILL',
+      ...(signal && { signal }),
     })
-    return (await run).stdout
+    return stdout
   } catch (error) {
     throw errorSaid((error as { stdout?: string }).stdout ?? '') ?? error
   }
@@ -178,7 +198,7 @@ export function hubPool(dataDir: string): pg.Pool {
 }
 
 /** Somebody else may take a port between the look and the start: then another one, a few times. */
-const portTries = 5
+const portTries = 3
 
 async function onFreePorts<T>(
   preferred: number | undefined,
@@ -191,8 +211,7 @@ async function onFreePorts<T>(
     try {
       return await start(ports)
     } catch (error) {
-      const free = await Promise.all(ports.map(isFree))
-      if (!isTributaryError(error, 'in-use') || free.every(Boolean) || tries === portTries) throw error
+      if (!isTributaryError(error, 'in-use') || tries === portTries) throw error
     }
   }
 }
