@@ -19,7 +19,16 @@ export default defineConfig({
           exclude: [...everywhere.exclude, '**/*.system.test.ts'],
         },
       },
-      { test: { ...everywhere, name: 'system', include: ['**/*.system.test.ts'] } },
+      {
+        test: {
+          ...everywhere,
+          name: 'system',
+          include: ['**/*.system.test.ts'],
+          // A demo is five programs and a Postgres.
+          fileParallelism: false,
+          maxConcurrency: 3,
+        },
+      },
     ],
   },
 })

@@ -30,7 +30,7 @@ export const e2e: Bench = {
 async function run({ values, runs, progress }: BenchContext): Promise<BenchResult> {
   const folder = mkdtempSync(join(tmpdir(), 'tributary-e2e-'))
   const hub = await startHub({ folder })
-  await enrollAgent(folder, hub, hub.url)
+  await enrollAgent({ folder, hub, hubUrl: hub.url })
   const agent = await startAgent({ folder, hubUrl: hub.url })
   const pool = hubPool(hub.dataDir)
   try {

@@ -12,27 +12,30 @@ const shortestMs = 10_000
 /** What was sent and acknowledged is remembered one by one until the end, about 150 MB an hour. */
 const longestMs = 3 * 3_600_000
 
-export const demoCommand: Command = {
-  name: 'demo',
-  summary:
-    "a machine's temperature from a device over MQTT, a killed agent and a cut network to a marked curve on a page",
-  options: {
-    for: {
-      type: 'string',
-      value: 'TIME',
-      help: 'end by itself this long after the first publish: 40s, 5m (10s to 3h; 1h without it)',
+/** `atOnce`: not even what is under way is waited for. */
+export function createDemoCommand(atOnce: AbortSignal): Command {
+  return {
+    name: 'demo',
+    summary:
+      "a machine's temperature from a device over MQTT, a killed agent and a cut network to a marked curve on a page",
+    options: {
+      for: {
+        type: 'string',
+        value: 'TIME',
+        help: 'end by itself this long after the first publish: 40s, 5m (10s to 3h; 1h without it)',
+      },
+      clean: {
+        type: 'boolean',
+        help: 'remove the state folder at the end; without --for: remove old ones and do nothing else',
+      },
+      state: { type: 'string', value: 'DIR', help: 'where the state folder is made; default .tributary in the clone' },
     },
-    clean: {
-      type: 'boolean',
-      help: 'remove the state folder at the end; without --for: remove old ones and do nothing else',
-    },
-    state: { type: 'string', value: 'DIR', help: 'where the state folder is made; default .tributary in the clone' },
-  },
-  examples: ['npm run demo', 'npm run demo -- --for 40s --json', 'npm run demo -- --clean'],
-  run,
+    examples: ['npm run demo', 'npm run demo -- --for 40s --json', 'npm run demo -- --clean'],
+    run: context => run(context, atOnce),
+  }
 }
 
-async function run(context: CommandContext): Promise<number> {
+async function run(context: CommandContext, atOnce: AbortSignal): Promise<number> {
   const { values } = context
   const forMs = durationOption(values, 'for')
   if (forMs !== undefined && !(forMs >= shortestMs && forMs <= longestMs))
@@ -50,6 +53,7 @@ async function run(context: CommandContext): Promise<number> {
       status,
       showKey: !context.wantsJson,
       signal: context.signal,
+      atOnce,
     })
   } finally {
     status.end()

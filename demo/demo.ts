@@ -6,10 +6,11 @@
  *                                              SIGKILL      cut
  *
  * The recording, 79 days of a real machine's temperature with four known failures, is moved so that it ends at the start of the demo, and
- * replayed fast. Everything that is started is stopped at the end, in reverse order, however that comes.
+ * replayed fast. Everything that is started is stopped at the end, in reverse order, however that comes: the time is over, a signal
+ * fires during the start or later, or a program ends by itself.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { messageOf } from '@tributary/shared/errors'
+import { messageOf, TributaryError } from '@tributary/shared/errors'
 import type { Pool } from 'pg'
 import { openPtyPair, type PtyPair } from '../firmware-sim/src/transports/pty.ts'
 import { drain } from '../test/harness/drain.ts'
@@ -22,9 +23,10 @@ import {
   type RunningHub,
   startAgent,
   startHub,
+  stopHub,
 } from '../test/harness/stack.ts'
 import { Account } from './account.ts'
-import { labelsFile, measureRecording, playDevices, press, serialDevice } from './devices.ts'
+import { labelsFile, measureRecording, playMachines, playRecording, press, serialDevice } from './devices.ts'
 import { bytesPerReading, listAlerts, type Progress, readProgress } from './hub-figures.ts'
 import { matchAlerts, readKnownFailures } from './known-failures.ts'
 import { type Disturbance, Latency } from './latency.ts'
@@ -39,37 +41,70 @@ const wellKnown = { hub: 8080, mqtt: 1883 }
 const storyMs = 40_000
 const statusEveryMs = 500
 const drainMs = 30_000
+/** A slow machine takes longer for the recording than planned: the demo then ends later than asked for. */
+const replayMayLagMs = 120_000
 
 export interface DemoOptions {
   readonly folder: string
-  /** From the first publish to the last. */
+  /** From the first publish to the last; longer where the recording is not through by then. */
   readonly forMs: number
   readonly status: StatusLine
   /** Whether a person sees it, who needs the key of the page. */
   readonly showKey: boolean
+  /** Enough: stop publishing, wait for what is on its way, and say what came of it. */
   readonly signal: AbortSignal
+  /** Now: stop what was started, and count nothing. */
+  readonly atOnce: AbortSignal
 }
 
+/** Throws `aborted` when it was stopped before there was anything to count. */
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
-  const { folder, forMs, status, signal } = options
   await using started = new AsyncDisposableStack()
-  const { step } = status
+  const broken = new AbortController()
+  const cut = AbortSignal.any([options.atOnce, broken.signal])
+  try {
+    const parts = await build(options, started, error => broken.abort(error))
+    return await Promise.race([play({ ...options, ...parts, cut }), rejection(cut)])
+  } catch (cause) {
+    if (broken.signal.aborted) throw broken.signal.reason
+    throw options.signal.aborted ? new TributaryError('aborted', 'stopped before it had a result', { cause }) : cause
+  } finally {
+    options.status.step('stopping')
+  }
+}
+
+/** Never resolves; rejects when the signal fires. */
+function rejection(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.throwIfAborted()
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+}
+
+/** Starts every part; `started` knows how to stop it. */
+async function build(
+  options: DemoOptions,
+  started: AsyncDisposableStack,
+  onUnexpectedEnd: (error: TributaryError) => void,
+): Promise<Parts> {
+  const { folder, signal } = options
+  const { step } = options.status
+  const common = { folder, signal, onStep: step, onUnexpectedEnd }
   step('starting the hub with a Postgres of its own')
-  const hub = await startHub({ folder, preferredPort: wellKnown.hub, onStep: step })
-  started.defer(() => hub.program.stop())
+  const hub = await startHub({ ...common, preferredPort: wellKnown.hub })
+  started.defer(() => stopHub(hub))
   const proxy = new HubProxy(hub.port)
   started.defer(() => proxy.close())
   const hubUrl = `http://127.0.0.1:${await proxy.listen()}`
   step('enrolling an agent')
-  await enrollAgent(folder, hub, hubUrl, 'demo-plant')
+  await enrollAgent({ folder, hub, hubUrl, site: 'demo-plant', signal })
   const serial = await openSerial(step)
   if (serial !== null) started.defer(() => serial.close())
   step('starting the agent')
   const agent = await startAgent({
-    folder,
+    ...common,
     hubUrl,
     preferredPort: wellKnown.mqtt,
-    onStep: step,
     config: serialConfig(serial),
   })
   started.defer(() => agent.program.stop())
@@ -77,38 +112,45 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   started.defer(() => pool.end())
   pool.on('error', () => undefined) // the next query says so
   announce(options, hub, agent, serial)
-  return await play({ hub, agent, proxy, serial, pool, forMs, status, signal })
+  return { hub, agent, proxy, serial, pool }
 }
 
-interface Stage {
+interface Parts {
   readonly hub: RunningHub
   readonly agent: RunningAgent
   readonly proxy: HubProxy
   readonly serial: PtyPair | null
   readonly pool: Pool
-  readonly forMs: number
-  readonly status: StatusLine
-  readonly signal: AbortSignal
+}
+
+interface Stage extends Parts, DemoOptions {
+  /** Nothing more is waited for. */
+  readonly cut: AbortSignal
 }
 
 async function play(stage: Stage): Promise<DemoResult> {
-  const { agent, proxy, serial, pool, forMs, status, signal } = stage
+  const { agent, proxy, serial, pool, forMs, status, signal, cut } = stage
   const latency = new Latency(pool, ({ device, metric }) => /^machine-\d\d[05]$/.test(device) && metric === 'power')
   const accounts = { mqtt: new Account(latency.sent), serial: new Account() }
   const endUs = Date.now() * 1000
   const spanMs = Math.min(storyMs, forMs)
   const startupMs = Math.round(performance.now())
 
-  const over = AbortSignal.any([signal, AbortSignal.timeout(forMs)])
+  const stopped = AbortSignal.any([signal, cut, AbortSignal.timeout(forMs + replayMayLagMs)])
+  const over = new AbortController()
   const counted = new AbortController()
   const watching = [latency.watch(counted.signal), showProgress(stage, accounts, latency, counted.signal)]
   try {
     const mqttPort = agent.mqttPort
+    const devices = { mqttPort, serial, accounts, replayMs: spanMs * 0.75, endUs }
+    const replayed = playRecording({ ...devices, signal: stopped })
+    const timeIsUp = sleep(forMs, undefined, { signal: stopped }).catch(() => undefined)
     const [disturbances] = await Promise.all([
-      makeMishaps({ proxy, agent, spanMs, note: status.step, signal: over }),
-      playDevices({ mqttPort, serial, accounts, replayMs: spanMs * 0.75, endUs, signal: over }),
+      makeMishaps({ proxy, agent, spanMs, note: status.step, signal: over.signal, cut }),
+      playMachines({ ...devices, signal: over.signal }),
+      Promise.all([replayed, timeIsUp]).finally(() => over.abort()),
     ])
-    status.step('stopped publishing; waiting for what is on its way')
+    status.step('stopped publishing; waiting for what is on its way (Ctrl-C: not any more)')
     if (!(await drain(agent, stage.hub, drainMs))) status.step(`not everything arrived within ${drainMs / 1000} s`)
     return await judge(stage, { accounts, latency, disturbances, endUs, startupMs })
   } finally {
@@ -159,9 +201,11 @@ async function judge({ hub, pool, serial }: Stage, played: Played): Promise<Demo
 async function showProgress(stage: Stage, accounts: Played['accounts'], latency: Latency, signal: AbortSignal) {
   const { mqtt, serial } = accounts
   while (!signal.aborted) {
-    const progress = await readProgress(stage.hub, stage.agent, stage.pool)
+    // A Postgres that was killed is back within seconds; until then the line stands still.
+    const progress = await readProgress(stage.hub, stage.agent, stage.pool).catch(() => null)
     const sent = mqtt.sentCount + serial.sentCount
-    stage.status.show(fieldsOf(sent, mqtt.ackedCount + serial.ackedCount, progress, latency.quantile(0.5)))
+    const acked = mqtt.ackedCount + serial.ackedCount
+    if (progress !== null) stage.status.show(fieldsOf(sent, acked, progress, latency.quantile(0.5)))
     await sleep(statusEveryMs, undefined, { signal }).catch(() => undefined)
   }
 }

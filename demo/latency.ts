@@ -39,10 +39,10 @@ export class Latency {
     this.#awaited.set(name, times.add(reading.tsUs))
   }
 
-  /** Looks until the signal fires; what was not found by then does not count. */
+  /** Looks until the signal fires; what was not found by then does not count. A look that the database does not answer is left out. */
   async watch(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await this.#look()
+      await this.#look().catch(() => undefined)
       await sleep(everyMs, undefined, { signal }).catch(() => undefined)
     }
   }

@@ -10,13 +10,16 @@ export interface Mishaps {
   /** Of the part of the demo in which they happen, ms. */
   readonly spanMs: number
   readonly note: (text: string) => void
+  /** Nothing more is broken; what is broken is mended. */
   readonly signal: AbortSignal
+  /** Nor is it mended any more. */
+  readonly cut: AbortSignal
 }
 
 const cutMs = 5000
 
 /** Resolves with when they happened, or with those that had happened when the signal fired. */
-export async function makeMishaps({ proxy, agent, spanMs, note, signal }: Mishaps): Promise<Disturbance[]> {
+export async function makeMishaps({ proxy, agent, spanMs, note, signal, cut }: Mishaps): Promise<Disturbance[]> {
   const disturbances: Disturbance[] = []
   const disturb = async (mishap: () => Promise<void>) => {
     const fromMs = Date.now()
@@ -40,7 +43,7 @@ export async function makeMishaps({ proxy, agent, spanMs, note, signal }: Mishap
       note('the agent is killed (SIGKILL) and started again; the devices go on')
       await agent.program.stop('SIGKILL')
       const startMs = performance.now()
-      await agent.program.start()
+      await agent.program.start(cut)
       note(`the agent is back after ${((performance.now() - startMs) / 1000).toFixed(1)} s`)
     })
   return disturbances

@@ -45,19 +45,31 @@ test('the folder of a running demo stays, and goes when it is removed', async ()
 })
 
 test('of what is there, only folders with a marker whose process is gone are removed', async () => {
-  folder('demo-dead', { pid: await deadPid(), startedAt: null })
+  folder('demo-dead', { pid: await deadPid(), startedAt: null, countedIn: null })
   folder('demo-foreign')
-  folder('demo-live', { pid: process.pid, startedAt: null })
-  folder('other', { pid: await deadPid(), startedAt: null })
+  folder('demo-live', { pid: process.pid, startedAt: null, countedIn: null })
+  folder('other', { pid: await deadPid(), startedAt: null, countedIn: null })
   await clear()
   expect(readdirSync(parent).sort()).toEqual(['demo-foreign', 'demo-live', 'other'])
 })
 
 test.runIf(process.platform === 'linux')('a later process with the same number is told from the demo', async () => {
-  folder('demo-reused', { pid: process.pid, startedAt: 'another boot/1' })
+  folder('demo-reused', { pid: process.pid, startedAt: 'another boot/1', countedIn: null })
   await clear()
   expect(readdirSync(parent)).toEqual([])
 })
+
+test.runIf(process.platform === 'linux')(
+  'the folder of a demo in another container stays until the machine has booted again',
+  async () => {
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    const pid = await deadPid()
+    folder('demo-container', { pid, startedAt: null, countedIn: `${boot}/pid:[1]` })
+    folder('demo-before-boot', { pid, startedAt: null, countedIn: 'another boot/pid:[1]' })
+    await clear()
+    expect(readdirSync(parent)).toEqual(['demo-container'])
+  },
+)
 
 test('a marker that was cut off leaves its folder alone', async () => {
   folder('demo-half')

@@ -2,23 +2,29 @@
  * Where a demo keeps its data and logs: a folder `demo-…` with a marker that names the process it belongs to.
  *
  * Only folders with such a marker, whose process is gone, are ever removed: at the start of the next demo, or by `--clean`. A process is
- * told from a later one with the same number by its time of start (Linux). A Postgres that still stops there is waited for.
+ * told from a later one with the same number by its time of start (Linux); one of another container cannot be seen from here, and its
+ * folder stays. A Postgres that still runs there is waited for, as its hub
+ * stops it, and then stopped: the hub may have been killed too.
  */
 import { randomBytes } from 'node:crypto'
-import { readFileSync, statSync } from 'node:fs'
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { readFileSync, readlinkSync, statSync } from 'node:fs'
+import { mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
-import { findPostmaster } from '../hub/src/database/postmaster.ts'
+import { findPostmaster, stopPostmaster } from '../hub/src/database/postmaster.ts'
 
 const markerName = 'tributary-demo.json'
 const stoppingMs = 20_000
+/** The hub takes nothing when fewer than 512 MiB are free; the rest is for what a demo writes. */
+const neededMiB = 768
 
 interface Marker {
   readonly pid: number
   /** What tells the process from another one with its number; null where the system does not say. */
   readonly startedAt: string | null
+  /** Where its number counts: boot and pid namespace; null where the system does not say. */
+  readonly countedIn: string | null
 }
 
 export interface StateFolder {
@@ -31,12 +37,20 @@ export async function openStateFolder(parent: string): Promise<StateFolder> {
   const path = resolve(parent, `demo-${randomBytes(4).toString('hex')}`)
   try {
     await mkdir(path, { recursive: true })
-    const marker: Marker = { pid: process.pid, startedAt: startOf(process.pid) }
+    const marker: Marker = { pid: process.pid, startedAt: startOf(process.pid), countedIn: pidsCountedIn() }
     await writeFile(join(path, markerName), `${JSON.stringify(marker)}\n`)
   } catch (cause) {
     throw new TributaryError('storage', `${parent} cannot be written${ownerNote(parent)}: ${messageOf(cause)}`, {
       cause,
       hint: 'Name a folder of your own: npm run demo -- --state DIR',
+    })
+  }
+  const { bavail, bsize } = await statfs(path)
+  const freeMiB = Math.floor((bavail * bsize) / 1024 ** 2)
+  if (freeMiB < neededMiB) {
+    await removeFolder(path)
+    throw new TributaryError('storage-full', `${parent} has ${freeMiB} MiB free, the demo needs ${neededMiB} MiB`, {
+      hint: 'Name a folder on another disk: npm run demo -- --state DIR',
     })
   }
   return { path, remove: () => removeFolder(path) }
@@ -60,8 +74,11 @@ export async function clearStateFolders(parent: string, note: (text: string) => 
 
 async function removeFolder(path: string): Promise<void> {
   const data = join(path, 'hub', 'postgres', 'data')
-  for (const endMs = Date.now() + stoppingMs; findPostmaster(data) !== null; await sleep(100))
-    if (Date.now() > endMs) throw new TributaryError('in-use', 'its Postgres still runs')
+  const endMs = Date.now() + stoppingMs
+  for (let left = findPostmaster(data); left !== null; left = findPostmaster(data)) {
+    if (Date.now() > endMs) await stopPostmaster(left.pid)
+    await sleep(100)
+  }
   await rm(path, { recursive: true, force: true, maxRetries: 5 })
 }
 
@@ -73,13 +90,28 @@ async function readMarker(path: string): Promise<Marker | null> {
   }
 }
 
-function isRunning({ pid, startedAt }: Marker): boolean {
+function isRunning({ pid, startedAt, countedIn }: Marker): boolean {
+  const here = pidsCountedIn()
+  if (countedIn !== null && here !== null && countedIn !== here) return bootOf(countedIn) === bootOf(here)
   try {
     process.kill(pid, 0)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
   }
   return startedAt === null || startOf(pid) === startedAt
+}
+
+/** `boot/namespace`. */
+function pidsCountedIn(): string | null {
+  try {
+    return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}/${readlinkSync('/proc/self/ns/pid')}`
+  } catch {
+    return null
+  }
+}
+
+function bootOf(countedIn: string): string {
+  return countedIn.slice(0, countedIn.indexOf('/'))
 }
 
 /** Boot and clock ticks since it, from /proc; null elsewhere. */

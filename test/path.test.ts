@@ -13,7 +13,7 @@ let agent: RunningAgent
 
 beforeAll(async () => {
   hub = await startHub({ folder })
-  await enrollAgent(folder, hub, hub.url)
+  await enrollAgent({ folder, hub, hubUrl: hub.url })
   agent = await startAgent({ folder, hubUrl: hub.url })
 }, 120_000)
 

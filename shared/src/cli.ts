@@ -210,13 +210,16 @@ function commandHelp(program: Program, command: Command): string {
 }
 
 /**
- * The process's own streams, with a signal that fires on SIGINT and SIGTERM, and at the end of standard input where
- * TRIBUTARY_STOP_WITH_STDIN is set: a program that starts this one holds a pipe to it, so that nothing runs on when that program is
- * killed.
+ * The process's own streams, with a signal that fires on SIGINT, SIGTERM and SIGHUP (a closed terminal), and at the end of standard
+ * input where TRIBUTARY_STOP_WITH_STDIN is set: a program that starts this one holds a pipe to it, so that nothing runs on when that
+ * program is killed.
+ *
+ * Nobody may be reading what is written, from the start or any more. That is lost, and ends nothing: a stop goes through to its end.
  */
 export function processIo(): Io {
   const stop = new AbortController()
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stop.abort(name))
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => stop.abort(name))
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
   if (process.env.TRIBUTARY_STOP_WITH_STDIN) stopWithStdin(stop)
   return {
     stdout: text => void process.stdout.write(text),

@@ -8,18 +8,22 @@ interface BufferedAtAgent {
   readonly buffer: { readonly backlogReadings: number; readonly sealedPending: number }
 }
 
-/** False when there is something left after `timeoutMs`. */
+/** False when there is something left, or somebody does not answer, after `timeoutMs`. */
 export async function drain(agent: RunningAgent, hub: RunningHub, timeoutMs: number): Promise<boolean> {
   for (const endMs = Date.now() + timeoutMs; Date.now() < endMs; await sleep(everyMs)) {
-    const { buffer } = await agentStatus(agent)
-    if (buffer.backlogReadings > 0 || buffer.sealedPending > 0) continue
-    const metrics = await (await fetch(`${hub.url}/metrics`)).text()
-    const lags = ['store', 'detect'].map(consumer =>
-      hubMetric(metrics, `tributary_log_lag_records{consumer="${consumer}"}`),
-    )
-    if (lags.every(lag => lag === 0)) return true
+    if (await isDrained(agent, hub).catch(() => false)) return true
   }
   return false
+}
+
+async function isDrained(agent: RunningAgent, hub: RunningHub): Promise<boolean> {
+  const { buffer } = await agentStatus(agent)
+  if (buffer.backlogReadings > 0 || buffer.sealedPending > 0) return false
+  const metrics = await (await fetch(`${hub.url}/metrics`)).text()
+  const lags = ['store', 'detect'].map(consumer =>
+    hubMetric(metrics, `tributary_log_lag_records{consumer="${consumer}"}`),
+  )
+  return lags.every(lag => lag === 0)
 }
 
 /** GET /status of the agent. */

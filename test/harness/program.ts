@@ -7,14 +7,18 @@
 import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
+import { type ErrorCode, TributaryError } from '@tributary/shared/errors'
 
 export const repository = join(import.meta.dirname, '../..')
 
 /** Lines of its log that an error shows. */
 const lastSteps = 3
+
+/** A program that has not stopped by then is killed, ms; its own bounds are 10 and 15 s. */
+const stopWithinMs = 20_000
 
 export interface ProgramOptions {
   /** Relative to the repository: `hub/src/main.ts`. */
@@ -29,11 +33,16 @@ export interface ProgramOptions {
   readonly readyTimeoutMs?: number
   /** What it notes in its log until it is ready: a line for people a step. */
   readonly onStep?: (step: string) => void
+  /** It was ready, and ended though nobody here stopped it. */
+  readonly onUnexpectedEnd?: (error: TributaryError) => void
 }
+
+type Child = ChildProcessByStdio<Writable, Readable, Readable>
 
 export class Program {
   readonly options: ProgramOptions
   #child: ChildProcess | null = null
+  readonly #stopped = new WeakSet<ChildProcess>()
 
   constructor(options: ProgramOptions) {
     this.options = options
@@ -44,59 +53,111 @@ export class Program {
     return this.#child.pid
   }
 
-  /** Starts it; resolves with the JSON line that has `"event":"ready"`. */
-  async start<T extends object>(): Promise<T> {
-    const { entry, args, env, logFile, wrapper = [], readyTimeoutMs = 60_000, onStep } = this.options
-    const [command, ...rest] = [...wrapper, process.execPath, join(repository, entry), ...args]
-    const child = spawn(command!, rest, {
-      stdio: ['pipe', 'pipe', 'pipe'],
-      detached: true,
-      env: { ...process.env, ...env, TRIBUTARY_STOP_WITH_STDIN: '1' },
-    })
+  /**
+   * Starts it; resolves with the JSON line that has `"event":"ready"`. Throws what the program said was wrong, with its own code and
+   * hint, or `unavailable`; or `aborted` when the signal fires first: it is stopped then.
+   */
+  async start<T extends object>(signal?: AbortSignal): Promise<T> {
+    if (signal?.aborted) throw this.#error('aborted', 'not started any more')
+    const child = this.#spawn()
     this.#child = child
-    keepLog(child, logFile)
-    const steps: string[] = []
+    keepLog(child, this.options.logFile)
     const starting = new AbortController()
-    const { promise, resolve, reject } = Promise.withResolvers<T>()
-    const fail = (what: string) => {
-      const said = steps.slice(-lastSteps).join(' ')
-      reject(new Error(`${entry} ${args.join(' ')}: ${what}${said && `: ${said}`}; see ${logFile}`))
-    }
-    onLine(child.stderr, starting.signal, line => {
-      const step = stepOf(line)
-      steps.push(step)
-      onStep?.(step)
-    })
-    onLine(child.stdout, starting.signal, line => {
-      if (line.startsWith('{') && line.includes('"event":"ready"')) resolve(JSON.parse(line) as T)
-    })
-    const timer = setTimeout(() => fail(`not ready after ${readyTimeoutMs} ms`), readyTimeoutMs)
-    child.once('error', error => fail(error.message))
-    child.once('close', (code, signal) => fail(`ended before it was ready (${signal ?? code})`))
-    return promise.finally(() => {
-      clearTimeout(timer)
+    try {
+      const ready = await this.#ready<T>(child, starting.signal, signal)
+      child.once('exit', (code, killedBy) => {
+        if (!this.#stopped.has(child))
+          this.options.onUnexpectedEnd?.(this.#error('unavailable', `ended by itself (${killedBy ?? code})`))
+      })
+      return ready
+    } catch (error) {
+      await this.stop()
+      throw error
+    } finally {
       starting.abort()
-    })
+    }
   }
 
   /** Resolves when the running process has ended, for whatever reason. */
   async ended(): Promise<void> {
     const child = this.#child
-    if (child !== null && child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+    if (child !== null && !hasEnded(child)) await once(child, 'exit')
   }
 
-  /** Sends the signal and waits for the end; nothing to do when it has ended. */
+  /** Sends the signal and waits for the end, which SIGKILL brings in the end; nothing to do when it has ended. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     const child = this.#child
-    if (child === null || child.exitCode !== null || child.signalCode !== null) return
+    if (child === null || child.pid === undefined || hasEnded(child)) return
     const ended = this.ended()
+    this.#stopped.add(child)
     child.kill(signal)
+    const hard = setTimeout(() => child.kill('SIGKILL'), stopWithinMs)
     await ended
+    clearTimeout(hard)
+  }
+
+  #spawn(): Child {
+    const { entry, args, env, wrapper = [] } = this.options
+    const [command, ...rest] = [...wrapper, process.execPath, join(repository, entry), ...args]
+    return spawn(command!, rest, {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      detached: true,
+      env: { ...process.env, ...env, TRIBUTARY_STOP_WITH_STDIN: '1' },
+    })
+  }
+
+  /** The line that says so, or why it does not come. `until` ends the listening. */
+  #ready<T>(child: Child, until: AbortSignal, signal?: AbortSignal): Promise<T> {
+    const { onStep, readyTimeoutMs = 60_000 } = this.options
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    const steps: string[] = []
+    let said: TributaryError | null = null
+    onLine(child.stderr, until, line => {
+      const step = stepOf(line)
+      steps.push(step)
+      onStep?.(step)
+    })
+    onLine(child.stdout, until, line => {
+      if (line.startsWith('{') && line.includes('"event":"ready"')) resolve(JSON.parse(line) as T)
+      else said = errorSaid(line) ?? said
+    })
+    const fail = (what: string) => reject(this.#error('unavailable', [what, ...steps.slice(-lastSteps)].join(': ')))
+    const timer = setTimeout(() => fail(`not ready after ${readyTimeoutMs / 1000} s`), readyTimeoutMs)
+    until.addEventListener('abort', () => clearTimeout(timer), { once: true })
+    signal?.addEventListener('abort', () => reject(this.#error('aborted', 'stopped while it started')), { once: true })
+    child.once('error', error => fail(error.message))
+    child.once('close', (code, killedBy) => {
+      if (said === null) fail(`ended before it was ready (${killedBy ?? code})`)
+      else reject(said)
+    })
+    return promise
+  }
+
+  #error(code: ErrorCode, what: string): TributaryError {
+    const { entry, logFile } = this.options
+    return new TributaryError(code, `${nameOf(entry)} ${what}`, { hint: `Its log is ${logFile}` })
   }
 }
 
-function keepLog(child: ChildProcessByStdio<Writable, Readable, Readable>, file: string): void {
+/** The error document that a program prints under `--json`, with its code and hint; null for any other line. */
+export function errorSaid(line: string): TributaryError | null {
+  if (!line.startsWith('{"error":')) return null
+  const { error } = JSON.parse(line) as { error: { code: ErrorCode; message: string; hint?: string } }
+  return new TributaryError(error.code, error.message, error.hint === undefined ? {} : { hint: error.hint })
+}
+
+/** `hub/src/main.ts` → `hub`. */
+function nameOf(entry: string): string {
+  return basename(dirname(dirname(entry)))
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
+}
+
+function keepLog(child: Child, file: string): void {
   const log = createWriteStream(file, { flags: 'a' })
+  log.on('error', () => undefined) // a full disk costs the log
   child.stdout.pipe(log, { end: false })
   child.stderr.pipe(log, { end: false })
   child.once('close', () => log.end())

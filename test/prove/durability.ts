@@ -131,7 +131,7 @@ async function runRound(context: ProofContext, index: number, cycles: number): P
   const proxy = new HubProxy(hub.port)
   stopping.defer(() => proxy.close())
   const hubUrl = `http://127.0.0.1:${await proxy.listen()}`
-  await enrollAgent(folder, hub, hubUrl)
+  await enrollAgent({ folder, hub, hubUrl })
   const agent = await startAgent({ folder, hubUrl, ...env(broken?.agent) })
   stopping.defer(() => agent.program.stop())
   const load = new DeviceLoad(agent.mqttPort)

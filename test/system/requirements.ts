@@ -8,20 +8,24 @@ import { delimiter, join } from 'node:path'
 /** Program → Debian package. */
 const needed: Readonly<Record<string, string>> = {
   bwrap: 'bubblewrap',
+  ip: 'iproute2',
   mosquitto: 'mosquitto',
   openssl: 'openssl',
   prlimit: 'util-linux',
   python3: 'python3',
+  setpriv: 'util-linux',
   strace: 'strace',
   'systemd-analyze': 'systemd',
+  taskset: 'util-linux',
+  unshare: 'util-linux',
 }
 
 /** Throws with the apt line when one of `programs` is not in PATH. */
 export function requirePrograms(...programs: string[]): void {
   const missing = programs.filter(program => !inPath(program))
   if (missing.length === 0) return
-  const packages = missing.map(program => needed[program] ?? program)
-  throw new Error(`missing ${missing.join(', ')}; install with: apt-get install -y ${packages.join(' ')}`)
+  const packages = new Set(missing.map(program => needed[program] ?? program))
+  throw new Error(`missing ${missing.join(', ')}; install with: apt-get install -y ${[...packages].join(' ')}`)
 }
 
 function inPath(program: string): boolean {

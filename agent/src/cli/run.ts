@@ -2,7 +2,7 @@
 import type { Command } from '@tributary/shared/cli'
 import { TributaryError } from '@tributary/shared/errors'
 import { readSabotage } from '@tributary/shared/sabotage'
-import { pino } from 'pino'
+import { type Logger, pino } from 'pino'
 import { Agent } from '../agent.ts'
 import { sabotages } from '../config/sabotage.ts'
 import { configOption, readConfigOption } from './config-option.ts'
@@ -22,10 +22,7 @@ export function createRun(version: string): Command {
     ],
     async run(context) {
       const config = await readConfigOption(context)
-      const log = pino(
-        { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
-        pino.destination({ dest: 2, sync: true }),
-      )
+      const log = createLogger(config.logLevel)
       const agent = new Agent({ config, version, log, sabotage: readSabotage(context.env, sabotages) })
       await agent.start()
       const { enrolment, sources } = await agent.status()
@@ -50,6 +47,13 @@ export function createRun(version: string): Command {
       return 0
     },
   }
+}
+
+/** One that cannot be written (a closed terminal, a full disk) is lost, and ends nothing. */
+function createLogger(level: string): Logger {
+  const stderr = pino.destination({ dest: 2, sync: true })
+  stderr.on('error', () => undefined)
+  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, stderr)
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -15,8 +15,8 @@ export async function* pace<T>(
     if (signal.aborted) return
     first ??= { tsUs: timeUs(item), atMs: performance.now() }
     const dueMs = first.atMs + (timeUs(item) - first.tsUs) / 1000 / speed
-    while (dueMs > performance.now()) {
-      const waited = await sleep(Math.ceil(dueMs - performance.now()), true, { signal }).catch(() => false)
+    for (let leftMs = dueMs - performance.now(); leftMs > 0; leftMs = dueMs - performance.now()) {
+      const waited = await sleep(Math.ceil(leftMs), true, { signal }).catch(() => false)
       if (!waited) return
     }
     yield item

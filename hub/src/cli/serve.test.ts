@@ -1,12 +1,14 @@
 // `serve` as a process, with its own Postgres.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, expect, test } from 'vitest'
+import { findPostmaster } from '../database/postmaster.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'tributary-serve-'))
 const main = new URL('../main.ts', import.meta.url).pathname
@@ -50,6 +52,42 @@ test('it says when it is ready, refuses a second hub on its folder, and ends cle
   expect(await hub.exited).toEqual([0, null])
   await expect(fetch(`${ready.url}/healthz`)).rejects.toThrow()
 }, 60_000)
+
+test('a SIGTERM while the database is made ends it at once, and leaves nothing half made', async () => {
+  const dataDir = join(folder, 'stopped-early')
+  const child = spawn(process.execPath, [main, 'serve', '--data', dataDir, '--port', '0'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { PATH: process.env.PATH },
+  })
+  running.add(child)
+  const exited = once(child, 'exit')
+  const log = createInterface({ input: child.stderr })
+  const said: string[] = []
+  log.on('line', line => {
+    said.push(line)
+    if (line.includes('making a Postgres data folder')) child.kill('SIGTERM')
+  })
+  expect(await exited).toEqual([0, null])
+  expect(said.at(-1)).toContain('stopped before it was ready')
+  expect(said.join()).not.toContain('starting Postgres')
+  expect(readdirSync(dataDir).filter(name => name.startsWith('postgres.') || name === 'postgres')).toEqual([])
+})
+
+test('a reader that is gone does not end it before it has stopped its Postgres', async () => {
+  const dataDir = join(folder, 'unread')
+  const child = spawn(process.execPath, [main, 'serve', '--data', dataDir, '--port', '0', '--json'], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { PATH: process.env.PATH, TRIBUTARY_STOP_WITH_STDIN: '1' },
+  })
+  running.add(child)
+  const exited = once(child, 'exit')
+  child.stdout.destroy()
+  child.stderr.destroy()
+  while (!existsSync(join(dataDir, 'admin-key'))) await sleep(20)
+  child.stdin.end()
+  expect(await exited).toEqual([0, null])
+  expect(findPostmaster(join(dataDir, 'postgres', 'data'))).toBeNull()
+})
 
 test('a data folder that cannot be used is said with what to do', async () => {
   const file = join(folder, 'a-file')

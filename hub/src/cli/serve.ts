@@ -1,8 +1,8 @@
 /** `tributary-hub serve`: runs the hub until SIGINT or SIGTERM. Results on stdout, the log as JSON lines on stderr. */
 import type { Command, CommandContext } from '@tributary/shared/cli'
-import { TributaryError } from '@tributary/shared/errors'
+import { isTributaryError, TributaryError } from '@tributary/shared/errors'
 import { readSabotage } from '@tributary/shared/sabotage'
-import { destination, pino } from 'pino'
+import { destination, type Logger, pino } from 'pino'
 import { readConfig } from '../config/read-config.ts'
 import { sabotages } from '../config/sabotage.ts'
 import { type Hub, startHub } from '../hub.ts'
@@ -34,15 +34,23 @@ export const serve: Command = {
         `WARNING: TRIBUTARY_SABOTAGE breaks promises on purpose: ${[...sabotage].join(', ')}. DATA WILL BE LOST OR DOUBLED.`,
       )
     }
-    const logger = pino({ level: config.logLevel }, destination({ dest: 2, sync: true }))
+    const logger = createLogger(config.logLevel)
     const failed = Promise.withResolvers<TributaryError>()
     const hub = await startHub({
       config,
       logger,
       sabotage,
       renewAdminKey: context.values['new-admin-key'] === true,
+      signal: context.signal,
       onFailed: failed.resolve,
+    }).catch(error => {
+      if (context.signal.aborted && isTributaryError(error, 'aborted')) return null
+      throw error
     })
+    if (hub === null) {
+      logger.info('stopped before it was ready')
+      return 0
+    }
     announce(context, hub)
     const failure = await Promise.race([stopped(context.signal), failed.promise])
     logger.info('stopping')
@@ -57,6 +65,13 @@ export const serve: Command = {
     logger.info('stopped')
     return 0
   },
+}
+
+/** JSON lines on stderr. One that cannot be written (a closed terminal, a full disk) is lost, and ends nothing. */
+function createLogger(level: string): Logger {
+  const stderr = destination({ dest: 2, sync: true })
+  stderr.on('error', () => undefined)
+  return pino({ level }, stderr)
 }
 
 /** Options of the command line win over the environment, and that over the file. */

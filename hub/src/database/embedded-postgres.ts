@@ -24,6 +24,7 @@ import {
   readPassword,
   startPostmaster,
   stopPostmaster,
+  stoppedWhileStarting,
   superuser,
 } from './postmaster.ts'
 
@@ -38,6 +39,8 @@ export interface EmbeddedPostgresOptions {
   readonly share?: boolean
   /** A line for people at every step that may take a while. */
   readonly report?: (step: string) => void
+  /** Ends a start that is under way: it throws `aborted`, and nothing that it started runs on. */
+  readonly signal?: AbortSignal
   /** The server died and could not be started again, or the folder was taken by another hub: the hub has to stop. */
   readonly onFailed?: (error: TributaryError) => void
 }
@@ -71,14 +74,15 @@ export class EmbeddedPostgres {
     if (account !== null) report(`Postgres runs as ${account.name}, because it does not run as root`)
     const copies = [resolve(options.dataDir), '/var/lib/tributary', '/var/tmp/tributary']
     const at = { home, data, account, tree: await postgresTree(account, copies, report) }
-    await makeHome(at, report)
+    await makeHome(at, report, options.signal)
     await checkVersion(at)
-    const alive = await waitWhileStarting(data)
+    const alive = await waitWhileStarting(data, options.signal)
     if (alive === null) report('starting Postgres')
     else report(`adopting the running Postgres (pid ${alive.pid})`)
     const port = options.port ?? 0
-    const server =
-      alive ?? (await startPostmaster(at, port === 0 ? await freePort() : port, options.sharedBuffersMb ?? 96))
+    const start = async () =>
+      startPostmaster(at, port === 0 ? await freePort() : port, options.sharedBuffersMb ?? 96, options.signal)
+    const server = alive ?? (await start())
     const postgres = new EmbeddedPostgres(at, options, server)
     await postgres.own()
     return postgres
@@ -218,8 +222,9 @@ async function proveOurs(client: pg.Client, at: PostgresHome, server: Postmaster
 }
 
 /** A server that is starting, or recovering after a crash, is waited for: it ends or becomes ready. */
-async function waitWhileStarting(data: string): Promise<Postmaster | null> {
+async function waitWhileStarting(data: string, signal?: AbortSignal): Promise<Postmaster | null> {
   for (;;) {
+    if (signal?.aborted) throw stoppedWhileStarting()
     const found = findPostmaster(data)
     if (found === null || found.port > 0) return found
     await new Promise(next => setTimeout(next, 50))

@@ -56,8 +56,8 @@ function settings(port: number, sharedBuffersMb: number): Record<string, string>
   }
 }
 
-/** Make `home` if it is not there. */
-export async function makeHome(at: PostgresHome, report: (step: string) => void): Promise<void> {
+/** Make `home` if it is not there. Throws `aborted` when the signal fires first. */
+export async function makeHome(at: PostgresHome, report: (step: string) => void, signal?: AbortSignal): Promise<void> {
   if (await exists(at.home)) return
   report(`making a Postgres data folder in ${at.home}`)
   await removeUnfinished(at.home)
@@ -68,12 +68,12 @@ export async function makeHome(at: PostgresHome, report: (step: string) => void)
   const password = randomBytes(24).toString('base64url')
   await writeFile(join(fresh, 'password'), password, { mode: 0o600 })
   try {
-    await initdb(at, fresh, data, password)
+    await initdb(at, fresh, password, signal)
     await rename(fresh, at.home)
   } catch (error) {
     if (!(await exists(at.home))) throw error // else another hub was faster, and its folder is as good
   } finally {
-    await rm(fresh, { recursive: true, force: true })
+    await rm(fresh, { recursive: true, force: true, maxRetries: 5 })
   }
 }
 
@@ -86,7 +86,8 @@ async function removeUnfinished(home: string): Promise<void> {
   }
 }
 
-async function initdb(at: PostgresHome, fresh: string, cwd: string, password: string): Promise<void> {
+async function initdb(at: PostgresHome, fresh: string, password: string, signal?: AbortSignal): Promise<void> {
+  const cwd = join(fresh, 'data')
   // initdb reads the password from its standard input: a file without a name, owned by the account that opens it.
   const file = join(fresh, 'stdin')
   await writeFile(file, password, { mode: 0o600 })
@@ -99,8 +100,15 @@ async function initdb(at: PostgresHome, fresh: string, cwd: string, password: st
     const child = spawn(join(at.tree.bin, 'initdb'), [...args, '--pwfile=/dev/stdin'], {
       ...processOptions(at, cwd),
       stdio: [input, log, log],
+      detached: true,
     })
-    const code = await new Promise((resolve, reject) => child.once('error', reject).once('exit', resolve))
+    // With the programs that it runs: what they write is thrown away.
+    const stop = () => void (child.pid !== undefined && process.kill(-child.pid, 'SIGKILL'))
+    const ended = new Promise((resolve, reject) => child.once('error', reject).once('exit', resolve))
+    if (signal?.aborted) stop()
+    signal?.addEventListener('abort', stop, { once: true })
+    const code = await ended.finally(() => signal?.removeEventListener('abort', stop))
+    if (signal?.aborted) throw stoppedWhileStarting()
     if (code !== 0) throw new TributaryError('storage', `initdb failed in ${at.home}: ${await logTail(fresh)}`)
   } finally {
     closeSync(input)
@@ -174,11 +182,20 @@ export function isAlive(pid: number): boolean {
   }
 }
 
+export function stoppedWhileStarting(): TributaryError {
+  return new TributaryError('aborted', 'stopped while Postgres started')
+}
+
 /**
  * Start the server in a session of its own, so that a terminal's Ctrl-C reaches the hub alone. Resolves when it takes
- * connections. When another hub's server has the folder, that one is returned.
+ * connections. When another hub's server has the folder, that one is returned. When the signal fires first, the server is stopped.
  */
-export async function startPostmaster(at: PostgresHome, port: number, sharedBuffersMb: number): Promise<Postmaster> {
+export async function startPostmaster(
+  at: PostgresHome,
+  port: number,
+  sharedBuffersMb: number,
+  signal?: AbortSignal,
+): Promise<Postmaster> {
   await boundLog(at.home)
   const log = openSync(join(at.home, 'postgres.log'), 'a', 0o600)
   const args = ['-D', dataArgument(at, at.data)]
@@ -198,6 +215,10 @@ export async function startPostmaster(at: PostgresHome, port: number, sharedBuff
   })
   child.unref()
   for (;;) {
+    if (signal?.aborted) {
+      if (child.pid !== undefined && ended === null) await stopPostmaster(child.pid)
+      throw stoppedWhileStarting()
+    }
     const found = findPostmaster(at.data)
     if (found !== null && found.port > 0) return found
     if (ended !== null && found === null) {
