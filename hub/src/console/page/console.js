@@ -193,7 +193,7 @@ export class Console {
         : (await getSeries({ ids: ids.join(','), limit: sparkCount }).catch(() => ({ items: [] }))).items
     const more =
       chosen.length < sparkCount ? (await getSeries({ limit: sparkCount * 2 }).catch(() => ({ items: [] }))).items : []
-    const numeric = more.filter(series => typeof series.latest?.value !== 'string' && !ids.includes(series.seriesId))
+    const numeric = more.filter(one => typeof one.latest?.value === 'number' && !ids.includes(one.seriesId))
     const series = [...ids.flatMap(id => chosen.filter(one => one.seriesId === id)), ...numeric].slice(0, sparkCount)
     const toMs = this.#hubNow()
     const points = await Promise.all(

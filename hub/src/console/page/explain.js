@@ -89,7 +89,7 @@ function difference({ value, expected, unit }) {
  * @param {number} count
  */
 function seenBeforeText(count) {
-  if (count < 0.5) return 'Never before in what is remembered'
+  if (count < 0.5) return 'Never before'
   const about = Math.round(count)
   return about === 1 ? 'About once before' : `About ${about} times before`
 }

@@ -5,7 +5,6 @@
  * @import { Value } from './types.d.ts'
  */
 
-const locale = 'en-GB'
 const secondMs = 1000
 const minuteMs = 60 * secondMs
 const hourMs = 60 * minuteMs
@@ -84,30 +83,55 @@ export function formatAge(ms) {
   return `${formatDuration(ms).split(' ').slice(0, 2).join(' ')} ago`
 }
 
-const timeOnly = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit' })
-const dayAndTime = new Intl.DateTimeFormat(locale, {
-  day: 'numeric',
-  month: 'short',
-  hour: '2-digit',
-  minute: '2-digit',
-})
-const fullTime = new Intl.DateTimeFormat(locale, {
-  day: 'numeric',
-  month: 'short',
-  year: 'numeric',
-  hour: '2-digit',
-  minute: '2-digit',
-  second: '2-digit',
-})
+const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
 
-/** @param {number} ms */
-export const formatTime = ms => timeOnly.format(ms)
+/** @param {number} part */
+const two = part => String(part).padStart(2, '0')
 
-/** @param {number} ms */
-export const formatDayTime = ms => dayAndTime.format(ms)
+/**
+ * `14:05`
+ * @param {number} ms
+ */
+export function formatMinute(ms) {
+  const date = new Date(ms)
+  return `${two(date.getHours())}:${two(date.getMinutes())}`
+}
 
-/** @param {number} ms */
-export const formatFullTime = ms => fullTime.format(ms)
+/**
+ * `14:05:09`
+ * @param {number} ms
+ */
+export const formatTime = ms => `${formatMinute(ms)}:${two(new Date(ms).getSeconds())}`
+
+/**
+ * `7 Nov`
+ * @param {number} ms
+ */
+export function formatDay(ms) {
+  const date = new Date(ms)
+  return `${date.getDate()} ${months[date.getMonth()]}`
+}
+
+/**
+ * `Nov 2026`
+ * @param {number} ms
+ */
+export function formatMonth(ms) {
+  const date = new Date(ms)
+  return `${months[date.getMonth()]} ${date.getFullYear()}`
+}
+
+/**
+ * `7 Nov 14:05`
+ * @param {number} ms
+ */
+export const formatDayTime = ms => `${formatDay(ms)} ${formatMinute(ms)}`
+
+/**
+ * `7 Nov 2026 14:05:09`
+ * @param {number} ms
+ */
+export const formatFullTime = ms => `${formatDay(ms)} ${new Date(ms).getFullYear()} ${formatTime(ms)}`
 
 /**
  * The browser's zone: its name and what it is ahead of UTC now.

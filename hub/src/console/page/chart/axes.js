@@ -3,12 +3,7 @@
  * changes.
  */
 
-const parts = {
-  seconds: new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' }),
-  minutes: new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' }),
-  day: new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' }),
-  month: new Intl.DateTimeFormat('en-GB', { month: 'short', year: 'numeric' }),
-}
+import { formatDay, formatMinute, formatMonth, formatTime } from '../format.js'
 
 const dayMs = 86_400_000
 
@@ -17,13 +12,13 @@ const dayMs = 86_400_000
  * @param {number} stepMs between two ticks
  */
 export function timeLabels(ticks, stepMs) {
-  if (stepMs >= 28 * dayMs) return ticks.map(tick => parts.month.format(tick))
-  if (stepMs >= dayMs) return ticks.map(tick => parts.day.format(tick))
-  const time = stepMs < 60_000 ? parts.seconds : parts.minutes
+  if (stepMs >= 28 * dayMs) return ticks.map(formatMonth)
+  if (stepMs >= dayMs) return ticks.map(formatDay)
+  const time = stepMs < 60_000 ? formatTime : formatMinute
   let dayBefore = ''
   return ticks.map(tick => {
-    const day = parts.day.format(tick)
-    const label = day === dayBefore ? time.format(tick) : `${time.format(tick)}\n${day}`
+    const day = formatDay(tick)
+    const label = day === dayBefore ? time(tick) : `${time(tick)}\n${day}`
     dayBefore = day
     return label
   })

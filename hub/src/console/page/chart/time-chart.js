@@ -35,6 +35,9 @@ import { placeMarks } from './markers.js'
  * @property {(anomaly: Anomaly) => string} nameOf what a mark is called
  */
 
+/** Wide enough for most numbers, so that panels below each other begin at the same place, CSS px. */
+const narrowestAxis = 56
+
 /** A drag shorter than this is a click, CSS px. */
 const shortestDrag = 8
 
@@ -149,7 +152,7 @@ export class TimeChart extends HTMLElement {
         {
           ...axis,
           gap: 8,
-          size: 44,
+          size: (_, labels) => (labels?.some(label => label.includes('\n')) ? 44 : 28),
           space: 88,
           values: (_, ticks, __, ___, step) => timeLabels(ticks, step),
           grid: { ...axis.grid, show: false },
@@ -384,12 +387,12 @@ function paddedRange(min, max) {
  * @param {string[] | null} labels
  */
 function axisWidth(plot, labels) {
-  if (labels === null) return 48
+  if (labels === null) return narrowestAxis
   plot.ctx.save()
   plot.ctx.font = `${12 * uPlot.pxRatio}px ${getComputedStyle(plot.root).fontFamily}`
   const widest = Math.max(0, ...labels.map(label => plot.ctx.measureText(label).width))
   plot.ctx.restore()
-  return Math.ceil(Math.max(40, widest / uPlot.pxRatio + 20))
+  return Math.ceil(Math.max(narrowestAxis, widest / uPlot.pxRatio + 20))
 }
 
 /**

@@ -13,7 +13,7 @@ const counters = [
   { name: 'accepted', text: 'Accepted' },
   { name: 'stored', text: 'Stored' },
   { name: 'suppressed', text: 'Suppressed' },
-  { name: 'maybeDuplicate', text: 'Maybe twice' },
+  { name: 'maybeDuplicate', text: 'Maybe repeated' },
   { name: 'deadLettered', text: 'Dead letters', bad: true },
   { name: 'evicted', text: 'Evicted', bad: true },
 ]

@@ -4,7 +4,6 @@
  * @import { AppState, Route } from '../types.d.ts'
  */
 import { html, nothing } from '/console/vendor/lit-html.js'
-import { titleOf } from '../explain.js'
 import { formatRoute } from '../router.js'
 import { anomalyTable } from './anomaly-table.js'
 import { failureNote } from './parts.js'
@@ -39,7 +38,7 @@ export function anomaliesView({ anomalies, route, nowMs }, actions) {
       ${
         error !== null && items.length === 0
           ? failureNote(error, actions.reloadAnomalies)
-          : anomalyTable(loading === 'first' ? null : items, nowMs, { title: titleOf, empty })
+          : anomalyTable(loading === 'first' ? null : items, nowMs, { figures: true, empty })
       }
       ${
         next === null

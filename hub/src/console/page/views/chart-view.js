@@ -133,7 +133,7 @@ function panelsOf(charted) {
 function panelView({ unit, members }, state, span, actions) {
   const error = members.find(({ series }) => series.error !== null)?.series.error ?? null
   const loaded = members.filter(({ series }) => series.points !== null)
-  const waiting = loaded.length === 0 && error === null
+  const waiting = (loaded.length === 0 && error === null) || customElements.get('time-chart') === undefined
   const none = loaded.length > 0 && loaded.every(({ series }) => series.points?.tsMs.length === 0)
   const names = members.map(({ series }) => nameOf(series)).join(', ')
   const model = {
@@ -159,18 +159,24 @@ function panelView({ unit, members }, state, span, actions) {
     ${waiting ? html`<span class="skeleton chart-bar"></span>` : nothing}
     ${error === null ? nothing : html`<div class="chart-note" role="alert">${error} <button class="button small" type="button" @click=${actions.retryChart}>Try again</button></div>`}
     ${none ? html`<p class="chart-note">No numbers were stored in this range. Choose a longer one, or All.</p>` : nothing}
-    <time-chart
-      tabindex="0"
-      role="group"
-      aria-label="Chart of ${names}. Arrow keys move along the curve; the tables below hold the same."
-      ?hidden=${waiting}
-      .model=${model}
-      @zoom=${(/** @type {CustomEvent<Span>} */ event) => actions.zoom(event.detail)}
-      @pick=${(/** @type {CustomEvent<string>} */ event) => actions.pick(event.detail)}
-      @placed=${placeCard}
-    ></time-chart>
+    ${waiting ? nothing : chartElement(names, model, actions)}
   </figure>`
 }
+
+/**
+ * @param {string} names
+ * @param {object} model
+ * @param {ChartActions} actions
+ */
+const chartElement = (names, model, actions) => html`<time-chart
+  tabindex="0"
+  role="group"
+  aria-label="Chart of ${names}. Arrow keys move along the curve; the tables below hold the same."
+  .model=${model}
+  @zoom=${(/** @type {CustomEvent<Span>} */ event) => actions.zoom(event.detail)}
+  @pick=${(/** @type {CustomEvent<string>} */ event) => actions.pick(event.detail)}
+  @placed=${placeCard}
+></time-chart>`
 
 /** @param {ChartedSeries} series */
 const nameOf = ({ seriesId, meta }) => (meta === null ? `Series ${seriesId}` : `${meta.device} ${meta.metric}`)
@@ -230,7 +236,8 @@ function tables({ charted, route, nowMs }, span) {
     <section class="panel" aria-labelledby="in-range-title">
       <div class="panel-head"><h2 id="in-range-title">Anomalies in this range</h2><span class="badge">${formatCount(anomalies.length)}</span></div>
       ${anomalyTable(loading ? null : anomalies, nowMs, {
-        title: titleOf,
+        figures: true,
+        names: charted.length > 1,
         link: anomaly => formatRoute({ ...route, anomaly: anomaly.anomalyId }),
         selected: route.anomaly,
         empty: 'Nothing unusual was seen in this range.',

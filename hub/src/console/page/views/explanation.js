@@ -35,9 +35,15 @@ export function explanationCard(anomaly, nowMs, close) {
       <div><dt>Expected</dt><dd class="number" title=${expectedMeaning}>${expected}</dd></div>
       ${difference === null ? nothing : html`<div><dt>Difference</dt><dd class="number">${difference}</dd></div>`}
     </dl>
-    <p class="meaning quiet">Expected is ${expectedMeaning}.</p>
+    <p class="meaning quiet">Expected is ${expectedMeaning}; seen is ${seenMeaning}.</p>
     <dl class="reasons">
-      <div><dt>Surprise</dt><dd><span class="number">${formatNumber(Math.round(anomaly.surprise * 100) / 100)}</span>${meter(anomaly)}</dd></div>
+      <div>
+        <dt>Surprise</dt>
+        <dd>
+          <span class="number">${formatNumber(Math.round(anomaly.surprise * 100) / 100)}</span>${meter(anomaly)}
+          <span class="scale quiet">Alerts open at ${opensAt} and are critical from ${criticalAt}.</span>
+        </dd>
+      </div>
       <div><dt>Seen before</dt><dd>${seenBefore}</dd></div>
       <div><dt>Opened</dt><dd class="number"><time datetime=${anomaly.openedAt}>${formatFullTime(Date.parse(anomaly.openedAt))}</time></dd></div>
       <div><dt>${anomaly.closedAt === null ? 'Open for' : 'Lasted'}</dt><dd class="number">${durationOf(anomaly, nowMs)}</dd></div>
@@ -49,13 +55,7 @@ export function explanationCard(anomaly, nowMs, close) {
 /** @param {Anomaly} anomaly */
 function meter({ surprise, severity }) {
   const x = (/** @type {number} */ value) => (Math.min(value, meterTop) / meterTop) * 120
-  return html`<svg
-    class="meter ${severity}"
-    viewBox="0 0 120 14"
-    role="img"
-    aria-label="Alerts open at ${opensAt} and are critical from ${criticalAt}"
-  >
-    <title>Alerts open at ${opensAt} and are critical from ${criticalAt}</title>
+  return html`<svg class="meter ${severity}" viewBox="0 0 120 14" aria-hidden="true">
     ${svg`<rect class="meter-back" x="0" y="4" width="120" height="6" rx="3" />
     <rect class="meter-value" x="0" y="4" width=${x(surprise)} height="6" rx="3" />
     <path class="meter-tick" d="M${x(opensAt)} 1v12M${x(criticalAt)} 1v12" />`}

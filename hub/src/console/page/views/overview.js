@@ -4,7 +4,6 @@
  * @import { Agent, AppState, Overview, Points, Series } from '../types.d.ts'
  */
 import { html, nothing, svg } from '/console/vendor/lit-html.js'
-import { titleOf } from '../explain.js'
 import { formatCount, formatDuration, formatExact, formatRate } from '../format.js'
 import { formatRoute } from '../router.js'
 import { anomalyTable } from './anomaly-table.js'
@@ -59,7 +58,7 @@ function tiles({ readings, series, readingsPerSecond, agents, anomalies, lost },
       'Agents online',
       html`${agents.online}<small> of ${heard}</small>`,
       agents.offline > 0
-        ? html`<span class="dot critical"></span> ${agents.offline} offline`
+        ? html`<span class="dot critical"></span>${agents.offline} offline`
         : heard > 0
           ? 'all heard'
           : 'none enrolled',
@@ -68,15 +67,17 @@ function tiles({ readings, series, readingsPerSecond, agents, anomalies, lost },
     ${tile(
       'Open anomalies',
       formatCount(anomalies.open),
-      html`${anomalies.critical > 0 ? html`<span class="dot critical"></span> ${anomalies.critical} critical, ` : nothing}${formatCount(
-        anomalies.lastDay,
-      )} in 24 h`,
+      html`${
+        anomalies.critical > 0
+          ? html`<span class="dot critical"></span>${formatCount(anomalies.critical)} critical<span class="wide-only quiet">·</span>`
+          : nothing
+      }<span class=${anomalies.critical > 0 ? 'wide-only' : ''}>${formatCount(anomalies.lastDay)} in 24 h</span>`,
       formatRoute({ view: 'anomalies', filter: 'open' }),
     )}
     ${tile(
       'Readings lost',
       formatCount(lost),
-      lost === 0 ? 'nothing lost by any agent' : html`<span class="dot warning"></span> reported by agents`,
+      lost === 0 ? 'by no agent' : html`<span class="dot warning"></span>by agents`,
       formatRoute({ view: 'agents' }),
     )}`
 }
@@ -116,11 +117,12 @@ function sparkCard({ series, points }, nowMs) {
   return html`<a class="spark panel" href=${formatRoute({ view: 'series', ids: [series.seriesId] })}>
     <span class="spark-name truncate"><b>${series.device}</b> ${series.metric}</span>
     <span class="spark-value number">${latestText(series)}</span>
+    <span class="spark-note">${
+      open > 0
+        ? html`<span class="badge warning">${open} open</span>`
+        : html`<span class="quiet">${ago(series.latest?.ts ?? null, nowMs)}</span>`
+    }</span>
     ${sparkLine(points)}
-    <span class="spark-note">
-      ${open > 0 ? html`<span class="dot warning"></span>${open} open` : html`<span class="dot ok"></span>as usual`}
-      <span class="quiet">${ago(series.latest?.ts ?? null, nowMs)}</span>
-    </span>
   </a>`
 }
 
@@ -130,7 +132,8 @@ function sparkLine(points) {
     return html`<svg class="spark-line" viewBox="0 0 200 40" aria-hidden="true"></svg>`
   const low = Math.min(...points.value)
   const height = Math.max(...points.value) - low || 1
-  const width = points.toMs - points.fromMs || 1
+  const first = /** @type {number} */ (points.tsMs[0])
+  const width = /** @type {number} */ (points.tsMs.at(-1)) - first || 1
   const path = points.value.map((value, i) => {
     const x = /** @type {number} */ ((points.tsMs[i] - points.fromMs) / width) * 200
     return `${x.toFixed(1)},${(37 - ((value - low) / height) * 34).toFixed(1)}`
@@ -148,7 +151,7 @@ function columns({ recent, agents, nowMs }) {
         <h2 id="recent-title">Recent anomalies</h2>
         <a class="aside" href=${formatRoute({ view: 'anomalies' })}>All anomalies</a>
       </div>
-      ${anomalyTable(recent?.slice(0, 8) ?? null, nowMs, { title: titleOf, compact: true })}
+      ${anomalyTable(recent?.slice(0, 8) ?? null, nowMs)}
     </section>
     <section class="panel" aria-labelledby="agents-title">
       <div class="panel-head">

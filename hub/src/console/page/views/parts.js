@@ -11,7 +11,9 @@ import { icons } from './icons.js'
 
 /** @param {Anomaly['severity']} severity */
 export const severityMark = severity =>
-  html`<span class="severity ${severity}">${icons[severity]}${severity === 'critical' ? 'Critical' : 'Warning'}</span>`
+  html`<span class="severity ${severity}">${icons[severity]}<span class="severity-word">${
+    severity === 'critical' ? 'Critical' : 'Warning'
+  }</span></span>`
 
 /** @param {Pick<Anomaly, 'closedAt'>} anomaly */
 export const stateTag = anomaly =>
