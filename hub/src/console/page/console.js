@@ -30,6 +30,7 @@ const sparkRefreshMs = 30_000
 const searchDelayMs = 150
 const ratesKept = 120
 const sparkCount = 4
+const sparkPointCount = 150
 const dayMs = 86_400_000
 
 export class Console {
@@ -196,9 +197,7 @@ export class Console {
     const numeric = more.filter(one => typeof one.latest?.value === 'number' && !ids.includes(one.seriesId))
     const series = [...ids.flatMap(id => chosen.filter(one => one.seriesId === id)), ...numeric].slice(0, sparkCount)
     const toMs = this.#hubNow()
-    const points = await Promise.all(
-      series.map(one => getPoints(one.seriesId, { fromMs: toMs - dayMs, toMs }, 150).catch(() => null)),
-    )
+    const points = await Promise.all(series.map(one => sparkPoints(one.seriesId, toMs).catch(() => null)))
     this.#store.update({ sparks: series.map((one, i) => ({ series: one, points: points[i] ?? null })) })
   }
 
@@ -456,6 +455,17 @@ export class Console {
     const { route, session } = this.#store.get()
     document.title = session === null || session === 'unknown' ? 'Tributary' : `${titles[route.view]} · Tributary`
   }
+}
+
+/**
+ * The last day; of a series that is younger, the last hour.
+ * @param {number} seriesId
+ * @param {number} toMs
+ */
+async function sparkPoints(seriesId, toMs) {
+  const day = await getPoints(seriesId, { fromMs: toMs - dayMs, toMs }, sparkPointCount)
+  if (day.tsMs.length >= 12) return day
+  return getPoints(seriesId, { fromMs: toMs - dayMs / 24, toMs }, sparkPointCount)
 }
 
 const titles = { overview: 'Overview', series: 'Series', anomalies: 'Anomalies', agents: 'Agents' }

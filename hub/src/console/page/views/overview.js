@@ -116,10 +116,10 @@ function sparkCard({ series, points }, nowMs) {
   const open = series.openAnomalies ?? 0
   return html`<a class="spark panel" href=${formatRoute({ view: 'series', ids: [series.seriesId] })}>
     <span class="spark-name truncate"><b>${series.device}</b> ${series.metric}</span>
-    <span class="spark-value number">${latestText(series)}</span>
+    <span class="spark-value number truncate">${latestText(series)}</span>
     <span class="spark-note">${
       open > 0
-        ? html`<span class="badge warning">${open} open</span>`
+        ? html`<span class="badge warning">${open}<span class="wide-only">&nbsp;open</span></span>`
         : html`<span class="quiet">${ago(series.latest?.ts ?? null, nowMs)}</span>`
     }</span>
     ${sparkLine(points)}
