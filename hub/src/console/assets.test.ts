@@ -5,15 +5,15 @@ import { chooseCoding, readAssets } from './assets.ts'
 const assets = readAssets()
 
 test('every asset holds the same bytes in every coding, and has an etag of its own', () => {
-  for (const { bodies } of assets.values()) {
-    expect(Buffer.from(bodies.identity).equals(brotliDecompressSync(bodies.br))).toBe(true)
-    expect(Buffer.from(bodies.identity).equals(gunzipSync(bodies.gzip))).toBe(true)
+  for (const asset of assets.values()) {
+    expect(brotliDecompressSync(asset.body('br')).equals(asset.body('identity'))).toBe(true)
+    expect(gunzipSync(asset.body('gzip')).equals(asset.body('identity'))).toBe(true)
   }
   expect(new Set([...assets.values()].map(asset => asset.etag)).size).toBe(assets.size)
 })
 
 test('everything that the page and its modules name is served', () => {
-  const text = (path: string) => Buffer.from(assets.get(path)!.bodies.identity).toString()
+  const text = (path: string) => Buffer.from(assets.get(path)!.body('identity')).toString()
   const named = [...text('/').matchAll(/(?:href|src)="([^"]+)"/g)].map(found => found[1]!)
   for (const path of assets.keys()) {
     if (!path.endsWith('.js') || path.startsWith('/console/vendor/')) continue
@@ -33,7 +33,7 @@ test('a first visit transfers less than 120 kB, before the first chart less than
   const bytes = (chart: boolean) =>
     [...assets]
       .filter(([path]) => chart || !/uplot\.js|\/chart\//.test(path))
-      .reduce((sum, [, one]) => sum + one.bodies.br.length, 0)
+      .reduce((sum, [, one]) => sum + one.body('br').length, 0)
   expect(bytes(true)).toBeLessThan(120_000)
   expect(bytes(false)).toBeLessThan(60_000)
 })

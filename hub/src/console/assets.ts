@@ -1,5 +1,5 @@
 /**
- * The files of the console, and nothing else: what stands in `page` at the start and two libraries, read once, compressed once, then
+ * The files of the console, and nothing else: what stands in `page` at the start and two libraries, read once, compressed once, and
  * served from memory.
  *
  * A request's path is a key of a map; it is never joined with a folder. Own files are plain ES modules, served as they stand; the
@@ -15,8 +15,8 @@ export interface Asset {
   readonly contentType: string
   /** Strong, of the uncompressed bytes. */
   readonly etag: string
-  /** By content coding; `identity` is the file as it stands. */
-  readonly bodies: Readonly<Record<Coding, Uint8Array<ArrayBuffer>>>
+  /** The file in a content coding; `identity` is the file as it stands. Compressed when first asked for, then kept. */
+  body(coding: Coding): Uint8Array<ArrayBuffer>
 }
 
 /** Content codings, the best first. */
@@ -73,17 +73,22 @@ function packageFolder(require: NodeJS.Require, specifier: string): string {
 
 function readAsset(file: string): Asset {
   const identity = Uint8Array.from(readFileSync(file))
+  const bodies = new Map<Coding, Uint8Array<ArrayBuffer>>([['identity', identity]])
   return {
     contentType: contentTypes[extname(file)]!,
     etag: `"${createHash('sha256').update(identity).digest('base64url').slice(0, 22)}"`,
-    bodies: { br: brotli(identity), gzip: Uint8Array.from(gzipSync(identity, { level: 9 })), identity },
+    body: coding => {
+      const body = bodies.get(coding) ?? compressed[coding](identity)
+      bodies.set(coding, body)
+      return body
+    },
   }
 }
 
-/** Quality 9: 11 costs ten times the time at the hub's start for 4 % of the bytes. */
-function brotli(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  const params = { [zlib.BROTLI_PARAM_QUALITY]: 9, [zlib.BROTLI_PARAM_SIZE_HINT]: bytes.length }
-  return Uint8Array.from(brotliCompressSync(bytes, { params }))
+const compressed: Readonly<Record<Coding, (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>>> = {
+  br: bytes => Uint8Array.from(brotliCompressSync(bytes, { params: { [zlib.BROTLI_PARAM_SIZE_HINT]: bytes.length } })),
+  gzip: bytes => Uint8Array.from(gzipSync(bytes, { level: 9 })),
+  identity: bytes => bytes,
 }
 
 /** The best coding that `accept-encoding` allows (RFC 9110 §12.5.3; a weight of 0 forbids). */

@@ -51,7 +51,7 @@ function answer(c: Context<HubEnv>, asset: Asset): Response {
   if (matches(c.req.header('if-none-match'), etag)) return c.body(null, 304)
   if (coding !== 'identity') c.header('content-encoding', coding)
   c.header('content-type', asset.contentType)
-  return c.body(asset.bodies[coding])
+  return c.body(asset.body(coding))
 }
 
 /** RFC 9110 §13.1.2: weak comparison. */
