@@ -85,8 +85,11 @@ function readAsset(file: string): Asset {
   }
 }
 
+/** The best but two: the best takes ten times as long on the thread that serves batches, for 8 % of the bytes. */
+const brotliQuality = 9
+
 const compressed: Readonly<Record<Coding, (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>>> = {
-  br: bytes => Uint8Array.from(brotliCompressSync(bytes, { params: { [zlib.BROTLI_PARAM_SIZE_HINT]: bytes.length } })),
+  br: bytes => Uint8Array.from(brotliCompressSync(bytes, { params: { [zlib.BROTLI_PARAM_QUALITY]: brotliQuality } })),
   gzip: bytes => Uint8Array.from(gzipSync(bytes, { level: 9 })),
   identity: bytes => bytes,
 }
