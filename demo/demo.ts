@@ -61,7 +61,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   started.defer(() => proxy.close())
   const hubUrl = `http://127.0.0.1:${await proxy.listen()}`
   step('enrolling an agent')
-  await enrollAgent(folder, hub, hubUrl, 'demo-plant')
+  await enrollAgent(folder, hub, hubUrl, { site: 'demo-plant' })
   const serial = await openSerial(step)
   if (serial !== null) started.defer(() => serial.close())
   step('starting the agent')

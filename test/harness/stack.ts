@@ -107,8 +107,18 @@ function writeAgentConfig(
   return file
 }
 
+export interface EnrollOptions {
+  readonly site?: string
+  readonly name?: string
+}
+
 /** Make a token at the hub and enrol the agent of `folder` with it. */
-export async function enrollAgent(folder: string, hub: RunningHub, hubUrl: string, site = 'proof'): Promise<void> {
+export async function enrollAgent(
+  folder: string,
+  hub: RunningHub,
+  hubUrl: string,
+  { site = 'proof', name = 'gateway' }: EnrollOptions = {},
+): Promise<void> {
   const dataDir = join(folder, 'agent')
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const created = await runCli('hub/src/main.ts', ['token', 'create', '--site', site, '--hub', hub.url, '--json'], {
@@ -116,7 +126,9 @@ export async function enrollAgent(folder: string, hub: RunningHub, hubUrl: strin
   })
   const { token } = JSON.parse(created) as { token: string }
   const configFile = writeAgentConfig(folder, dataDir, 0, 0, hubUrl)
-  await runCli('agent/src/main.ts', ['enroll', '--config', configFile, '--json'], { TRIBUTARY_TOKEN: token })
+  await runCli('agent/src/main.ts', ['enroll', '--config', configFile, '--name', name, '--json'], {
+    TRIBUTARY_TOKEN: token,
+  })
 }
 
 /** Run a command of a program to its end; its stdout. Throws with its stderr when it fails. */

@@ -65,6 +65,14 @@ export function longestStepMs({ tsMs, bucketMs }) {
 }
 
 /**
+ * Where a point is drawn: a bucket in its middle, but never in the future.
+ * @param {Points} points
+ */
+export function drawnAt({ tsMs, bucketMs, toMs }) {
+  return bucketMs === 0 ? tsMs : tsMs.map(ts => Math.max(ts, Math.min(ts + bucketMs / 2, toMs)))
+}
+
+/**
  * Times and columns with an empty point in each pause, so that no line is drawn across it.
  * @param {Points} points
  * @returns {{ tsMs: number[], columns: (number | null)[][] }} value, and with buckets min and max
@@ -76,8 +84,9 @@ export function withGaps(points) {
   /** @type {number[]} */
   const tsMs = []
   const columns = sources.map(() => /** @type {(number | null)[]} */ ([]))
-  points.tsMs.forEach((ts, i) => {
-    const before = points.tsMs[i - 1]
+  const times = drawnAt(points)
+  times.forEach((ts, i) => {
+    const before = times[i - 1]
     if (before !== undefined && ts - before > limitMs) {
       tsMs.push(before + limitMs / 2)
       for (const column of columns) column.push(null)
@@ -94,7 +103,8 @@ export function withGaps(points) {
  * @param {number} ts
  * @returns {number | null}
  */
-export function curveAt({ tsMs, value }, ts) {
+export function curveAt(points, ts) {
+  const [tsMs, value] = [drawnAt(points), points.value]
   const after = upperBound(tsMs, ts)
   const [t0, v0, t1, v1] = [tsMs[after - 1], value[after - 1], tsMs[after], value[after]]
   if (t0 === undefined || v0 === undefined) return v1 ?? null

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Anomaly, Points } from '../types.d.ts'
-import { anomaliesWithin, appendPoints, curveAt, summarize, upperBound, withGaps } from './columns.js'
+import { anomaliesWithin, appendPoints, curveAt, drawnAt, summarize, upperBound, withGaps } from './columns.js'
 
 const raw = (tsMs: number[], value: number[] = tsMs): Points => ({
   seriesId: 1,
@@ -48,13 +48,21 @@ test('no line is drawn across a pause', () => {
 
 test('buckets bring their least and greatest along', () => {
   const points = { ...raw([0, 10], [5, 6]), bucketMs: 10, min: [1, 2], max: [8, 9], n: [3, 1] }
-  expect(withGaps(points).columns).toEqual([
-    [5, 6],
-    [1, 2],
-    [8, 9],
-  ])
+  expect(withGaps(points)).toEqual({
+    tsMs: [5, 15],
+    columns: [
+      [5, 6],
+      [1, 2],
+      [8, 9],
+    ],
+  })
   expect(summarize(points, { fromMs: 0, toMs: 20 })).toEqual({ min: 1, max: 9, mean: 5.25, n: 4 })
   expect(summarize(points, { fromMs: 500, toMs: 600 })).toBeNull()
+})
+
+test('a bucket stands in its middle, but not in the future', () => {
+  expect(drawnAt({ ...raw([0, 10]), bucketMs: 10, toMs: 12 })).toEqual([5, 12])
+  expect(drawnAt(raw([0, 10]))).toEqual([0, 10])
 })
 
 test('the curve is where the line is, and its ends beyond them', () => {

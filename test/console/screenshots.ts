@@ -1,0 +1,60 @@
+/** `npm run screenshots`: the pictures of docs/images, of the real console over a plant that is made for them. */
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Browser, BrowserContextOptions } from 'playwright-core'
+import type { Anomaly, Page as ListPage, Series } from '../../hub/src/console/page/types.d.ts'
+import { repository } from '../harness/program.ts'
+import type { RunningHub } from '../harness/stack.ts'
+import { desktop, launchBrowser, visit } from './browser.ts'
+import { startDemo } from './demo.ts'
+
+/** Longest picture, bytes. */
+const maxBytes = 300_000
+
+const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true }
+
+const folder = mkdtempSync(join(tmpdir(), 'tributary-screenshots-'))
+try {
+  await using demo = await startDemo(folder)
+  await using browser = await launchBrowser()
+  const { seriesId, failure } = await pressOf(demo.hub)
+  const chart = `#/series?ids=${seriesId}&range=90d&anomaly=${failure}`
+  await picture(browser, demo.hub, 'console-desktop', chart, { viewport: desktop })
+  await picture(browser, demo.hub, 'console-phone', `#/series?ids=${seriesId}&range=90d`, phone)
+  await picture(browser, demo.hub, 'console-dark', '#/', { viewport: desktop, colorScheme: 'dark' })
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+
+/** The recorded machine, and the most surprising of its anomalies. */
+async function pressOf(hub: RunningHub): Promise<{ seriesId: number; failure: string }> {
+  const headers = { authorization: `Bearer ${hub.adminKey}` }
+  const get = async <T>(path: string) => (await (await fetch(`${hub.url}${path}`, { headers })).json()) as T
+  const series = await get<ListPage<Series>>('/v1/series?device=press-1')
+  const { seriesId } = series.items[0]!
+  const { items } = await get<ListPage<Anomaly>>(`/v1/anomalies?series=${seriesId}`)
+  return { seriesId, failure: items.toSorted((a, b) => b.surprise - a.surprise)[0]!.anomalyId }
+}
+
+async function picture(
+  browser: Browser,
+  hub: RunningHub,
+  name: string,
+  address: string,
+  options: BrowserContextOptions,
+) {
+  const { context, page } = await visit(browser, hub, address, options)
+  await page.locator('[data-connection="open"]').first().waitFor({ state: 'attached' })
+  await page
+    .locator(address === '#/' ? '.spark-line polyline' : '.mark')
+    .first()
+    .waitFor()
+  await page.waitForFunction(() => document.querySelector('.skeleton, [aria-busy="true"]') === null)
+  const path = join(repository, 'docs/images', `${name}.png`)
+  await page.screenshot({ path })
+  const { size } = statSync(path)
+  if (size > maxBytes) throw new Error(`${path} has ${size} bytes; at most ${maxBytes}`)
+  console.log(`${path}: ${size} bytes`)
+  await context.close()
+}
