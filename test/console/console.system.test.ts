@@ -49,6 +49,10 @@ async function seriesNamed(device: string): Promise<Series> {
   return items[0]!
 }
 
+/** The event stream is open. */
+const connected = (page: Page) =>
+  page.locator('[data-connection="open"]').first().waitFor({ state: 'attached', timeout: 40_000 })
+
 /** Opens a view as somebody who is signed in; closed when the test's scope ends. */
 async function open(address: string, options = {}): Promise<Visit & AsyncDisposable> {
   const opened = await visit(browser, hub, address, { complaints, ...options })
@@ -114,7 +118,7 @@ describe('signing in', () => {
     await page.getByLabel('API key').fill(hub.adminKey)
     await page.getByRole('button', { name: 'Sign in' }).click()
     await page.getByRole('heading', { name: 'Overview' }).waitFor()
-    await page.locator('[data-connection="open"]').first().waitFor()
+    await connected(page)
     const kept = await page.evaluate(() =>
       JSON.stringify([location.href, { ...localStorage }, { ...sessionStorage }, document.cookie, history.state]),
     )
@@ -211,7 +215,7 @@ describe('the chart', () => {
   test('is reached, explained and left with the keyboard alone', async () => {
     await using view = await open('#/')
     const { page } = view
-    await page.locator('[data-connection="open"]').first().waitFor()
+    await connected(page)
     await page.keyboard.press('/')
     await expect.poll(() => page.evaluate(() => document.activeElement?.id)).toBe('search')
     await page.keyboard.type('press')
@@ -246,7 +250,7 @@ describe('the chart', () => {
     await using view = await open(`#/series?ids=${series.seriesId}&range=1h`)
     const { page } = view
     await page.locator('time-chart .u-over').waitFor()
-    await page.locator('[data-connection="open"]').first().waitFor()
+    await connected(page)
     await page.evaluate(() => Object.assign(window, { loadedOnce: true }))
     for (const value of [7.25, 8.5]) {
       const before = (await drawn(page))[0]!.tsMs.length
@@ -389,7 +393,7 @@ describe('every view', () => {
     const chart = `#/series?ids=${seriesId}&range=30d`
     const address = { chart, explanation: `${chart}&anomaly=${items[0]!.anomalyId}`, shortcuts: '#/' }[name] ?? name
     const view = await open(address, options)
-    await view.page.locator('[data-connection="open"]').first().waitFor({ state: 'attached' })
+    await connected(view.page)
     await expect.poll(() => view.page.locator('.skeleton').count()).toBe(0)
     if (name === 'explanation') await view.page.getByRole('dialog').waitFor()
     if (name === 'shortcuts') await view.page.keyboard.press('?')
@@ -472,7 +476,7 @@ describe('a hub that goes away', () => {
     await using view = await open(`#/series?ids=${series.seriesId}&range=1h`)
     const { page } = view
     await page.locator('time-chart .u-over').waitFor()
-    await page.locator('[data-connection="open"]').first().waitFor()
+    await connected(page)
     complaints.expect(
       /ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|status of 503/,
     )
@@ -481,7 +485,7 @@ describe('a hub that goes away', () => {
     expect(await page.locator('[data-connection="waiting"]').count()).toBeGreaterThan(0)
     await mqtt.publishAsync('sensors/live-1/level', JSON.stringify({ value: 99.5, unit: 'm' }), { qos: 1 })
     await hub.program.start()
-    await page.locator('[data-connection="open"]').first().waitFor({ timeout: 40_000 })
+    await connected(page)
     await page.locator('.banner').waitFor({ state: 'detached' })
     await expect.poll(async () => (await drawn(page))[0]!.value.at(-1), { timeout: 20_000 }).toBe(99.5)
   }, 120_000)

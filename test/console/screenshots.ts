@@ -7,7 +7,7 @@ import type { Anomaly, Page as ListPage, Series } from '../../hub/src/console/pa
 import { repository } from '../harness/program.ts'
 import type { RunningHub } from '../harness/stack.ts'
 import { desktop, launchBrowser, visit } from './browser.ts'
-import { startDemo } from './demo.ts'
+import { startPlant } from './plant.ts'
 
 /** Longest picture, bytes. */
 const maxBytes = 300_000
@@ -16,13 +16,13 @@ const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isM
 
 const folder = mkdtempSync(join(tmpdir(), 'tributary-screenshots-'))
 try {
-  await using demo = await startDemo(folder)
+  await using plant = await startPlant(folder)
   await using browser = await launchBrowser()
-  const { seriesId, failure } = await pressOf(demo.hub)
+  const { seriesId, failure } = await pressOf(plant.hub)
   const chart = `#/series?ids=${seriesId}&range=90d&anomaly=${failure}`
-  await picture(browser, demo.hub, 'console-desktop', chart, { viewport: desktop })
-  await picture(browser, demo.hub, 'console-phone', `#/series?ids=${seriesId}&range=90d`, phone)
-  await picture(browser, demo.hub, 'console-dark', '#/', { viewport: desktop, colorScheme: 'dark' })
+  await picture(browser, plant.hub, 'console-desktop', chart, { viewport: desktop })
+  await picture(browser, plant.hub, 'console-phone', `#/series?ids=${seriesId}&range=90d`, phone)
+  await picture(browser, plant.hub, 'console-dark', '#/', { viewport: desktop, colorScheme: 'dark' })
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }

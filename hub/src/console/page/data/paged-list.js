@@ -52,11 +52,12 @@ export class PagedLoader {
     for (const page of this.#pages) {
       const [first, last] = [row, row + page.items.length]
       row = last
-      if (last <= firstRow || first > lastRow) continue
+      const isLast = page === this.#pages.at(-1)
+      if ((last <= firstRow && !isLast) || first > lastRow) continue
       const fresh = await this.#fetch(page.cursor, signal).catch(() => null)
       if (signal.aborted || fresh === null) return
       page.items = fresh.items
-      if (page === this.#pages.at(-1)) this.#next = fresh.next
+      if (isLast) this.#next = fresh.next
     }
     this.#show('no', null)
   }

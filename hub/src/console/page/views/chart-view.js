@@ -246,7 +246,7 @@ function tables({ charted, route, nowMs }, span) {
     <section class="panel" aria-labelledby="values-title">
       <div class="panel-head"><h2 id="values-title">Values in this range</h2></div>
       <div class="table-wrap"><table>
-        <thead><tr><th>Series</th><th class="right">Latest</th><th class="right">Min</th><th class="right">Mean</th><th class="right">Max</th><th class="right">Readings</th></tr></thead>
+        <thead><tr><th>Series</th><th class="right wide-only">Latest</th><th class="right">Min</th><th class="right">Mean</th><th class="right">Max</th><th class="right wide-only">Readings</th></tr></thead>
         <tbody>${charted.map((series, i) => valuesRow(series, i, span))}</tbody>
       </table></div>
     </section>
@@ -264,9 +264,9 @@ function valuesRow(series, index, span) {
   const cell = (/** @type {number | undefined} */ value) =>
     html`<td class="right">${value === undefined ? '–' : withUnit(formatNumber(value), unit)}</td>`
   return html`<tr>
-    <td><span class="severity"><span class="swatch swatch-${index + 1}"></span>${nameOf(series)}</span></td>
-    <td class="right">${series.meta === null ? '–' : latestText(series.meta)}</td>
+    <td><span class="named"><span class="swatch swatch-${index + 1}"></span>${nameOf(series)}</span></td>
+    <td class="right wide-only">${series.meta === null ? '–' : latestText(series.meta)}</td>
     ${cell(summary?.min)}${cell(summary?.mean)}${cell(summary?.max)}
-    <td class="right">${summary === null ? '–' : formatCount(summary.n)}</td>
+    <td class="right wide-only">${summary === null ? '–' : formatCount(summary.n)}</td>
   </tr>`
 }

@@ -52,7 +52,7 @@ export function shellView(state, actions, view) {
       <nav class="nav" aria-label="Views">${places.map(place => navLink(state, place))}</nav>
       <div class="side-foot">${pageButtons(state, actions)}${hubLine(state)}</div>
     </div>
-    <main class="main" id="main" tabindex="-1">${banners(state, actions)}${view}</main>
+    <main class="main" id="main" tabindex="0">${banners(state, actions)}${view}</main>
     <nav class="tabs" aria-label="Views">${places.map(place => navLink(state, place))}</nav>
     ${state.overlay === 'menu' ? html`<div class="menu">${pageButtons(state, actions)}${hubLine(state)}</div>` : nothing}
   </div>`

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { repository } from '../harness/program.ts'
 import { enrollAgent, type RunningAgent, type RunningHub, runCli, startAgent, startHub } from '../harness/stack.ts'
 
-export interface Demo extends AsyncDisposable {
+export interface Plant extends AsyncDisposable {
   readonly hub: RunningHub
   readonly agents: readonly RunningAgent[]
 }
@@ -31,7 +31,7 @@ const halls = [
   },
 ]
 
-export async function startDemo(folder: string): Promise<Demo> {
+export async function startPlant(folder: string): Promise<Plant> {
   const hub = await startHub({ folder })
   const agents: RunningAgent[] = []
   const stop = async () => {
