@@ -16,6 +16,8 @@ const recording = join(repository, 'firmware-sim/data/machine_temperature_system
 const start = new Date(Date.now() - 30 * 3_600_000).toISOString()
 const history = ['--start', start, '--for', '30h', '--rate', String(1 / 60), '--speed', 'max']
 
+const measured = 'temperature,vibration,power'
+
 /** Each with a gateway, and what the simulator plays to it. */
 const halls = [
   {
@@ -23,11 +25,26 @@ const halls = [
     name: 'gateway-press',
     plays: ['replay', recording, '--device', 'press-1', '--metric', 'temperature', '--unit', 'Cel', '--speed', 'max'],
   },
-  { site: 'hall-2', name: 'gateway-hall-2', plays: ['fleet', '--devices', '6', '--seed', '7', ...history] },
+  {
+    site: 'hall-2',
+    name: 'gateway-hall-2',
+    plays: [
+      'fleet',
+      '--devices',
+      '6',
+      '--seed',
+      '7',
+      '--metrics',
+      measured,
+      '--faults',
+      'step=0.001@machine-004',
+      ...history,
+    ],
+  },
   {
     site: 'waterworks',
     name: 'gateway-pumps',
-    plays: ['fleet', '--devices', '3', '--seed', '11', '--metrics', 'temperature,vibration,power', ...history],
+    plays: ['fleet', '--devices', '3', '--seed', '11', '--metrics', measured, ...history],
   },
 ]
 
@@ -57,7 +74,12 @@ async function gateway(folder: string, hub: RunningHub, site: string, name: stri
   return startAgent({ folder: own, hubUrl: hub.url })
 }
 
-export function simulate(agent: RunningAgent, ...args: string[]): Promise<string> {
+/** Two machines that speak now, for as long as pictures are taken. */
+export function playLive({ agents }: Plant): Promise<string> {
+  return simulate(agents[2]!, 'fleet', '--devices', '2', '--seed', '11', '--metrics', measured, '--for', '30s')
+}
+
+function simulate(agent: RunningAgent, ...args: string[]): Promise<string> {
   return runCli('firmware-sim/src/main.ts', [...args, '--mqtt', `mqtt://127.0.0.1:${agent.mqttPort}`])
 }
 

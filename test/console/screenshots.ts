@@ -7,7 +7,7 @@ import type { Anomaly, Page as ListPage, Series } from '../../hub/src/console/pa
 import { repository } from '../harness/program.ts'
 import type { RunningHub } from '../harness/stack.ts'
 import { desktop, launchBrowser, visit } from './browser.ts'
-import { startPlant } from './plant.ts'
+import { playLive, startPlant } from './plant.ts'
 
 /** Longest picture, bytes. */
 const maxBytes = 300_000
@@ -18,11 +18,13 @@ const folder = mkdtempSync(join(tmpdir(), 'tributary-screenshots-'))
 try {
   await using plant = await startPlant(folder)
   await using browser = await launchBrowser()
+  const live = playLive(plant)
   const { seriesId, failure } = await pressOf(plant.hub)
-  const chart = `#/series?ids=${seriesId}&range=90d&anomaly=${failure}`
-  await picture(browser, plant.hub, 'console-desktop', chart, { viewport: desktop })
-  await picture(browser, plant.hub, 'console-phone', `#/series?ids=${seriesId}&range=90d`, phone)
+  const chart = `#/series?ids=${seriesId}&range=all`
+  await picture(browser, plant.hub, 'console-desktop', `${chart}&anomaly=${failure}`, { viewport: desktop })
+  await picture(browser, plant.hub, 'console-phone', chart, phone)
   await picture(browser, plant.hub, 'console-dark', '#/', { viewport: desktop, colorScheme: 'dark' })
+  await live
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }
@@ -51,6 +53,11 @@ async function picture(
     .first()
     .waitFor()
   await page.waitForFunction(() => document.querySelector('.skeleton, [aria-busy="true"]') === null)
+  // A dozen seconds of the rate.
+  await page.waitForFunction(() => {
+    const line = document.querySelector('.rate-line polyline')
+    return document.querySelector('.rate-line') === null || (line?.getAttribute('points') ?? '').split(' ').length > 12
+  })
   const path = join(repository, 'docs/images', `${name}.png`)
   await page.screenshot({ path })
   const { size } = statSync(path)

@@ -14,41 +14,37 @@ export const criticalAt = 2.5
 export const meterTop = 5
 
 /**
- * Residual streams of the detector `lite`, by name: view, and what is compared with what.
- * @type {ReadonlyMap<string, { title: string, seen: string, expected: string }>}
+ * Residual streams of the detector `lite`, by name: what it is called when one stands out, and what the value was compared with.
+ * @type {ReadonlyMap<string, { title: string, meaning: string }>}
  */
 const streams = new Map([
   [
     'R e(1/100)',
     {
       title: 'Far from its recent level',
-      seen: 'the reading',
-      expected: 'the average of about the last 100 readings',
+      meaning: 'Expected is the average of about the last 100 readings.',
     },
   ],
   [
     'G e(40/400)',
     {
       title: 'Drifted to another level',
-      seen: 'the reading; the average of about 40 moved',
-      expected: 'the average of about the last 400 readings',
+      meaning: 'The average of about 40 readings left that of about 400, which is what was expected.',
     },
   ],
-  ['G |Δ|', { title: 'Sudden jump', seen: 'the reading', expected: 'the reading just before' }],
+  ['G |Δ|', { title: 'Sudden jump', meaning: 'Expected is the reading just before.' }],
   [
     'A e(10/400)',
     {
       title: 'Unusual for its spread',
-      seen: 'the reading; the average of about 10 left the usual band',
-      expected: 'the average of about the last 400 readings',
+      meaning: 'The average of about 10 readings left the usual band around that of about 400.',
     },
   ],
 ])
 
 const unknownStream = {
   title: 'Unusual behaviour',
-  seen: 'the reading',
-  expected: 'what the detector compared it with',
+  meaning: 'Expected is what the detector compared the reading with.',
 }
 
 /** @param {Anomaly} anomaly */
@@ -57,9 +53,8 @@ export function explain(anomaly) {
   return {
     title: stream.title,
     seen: measured(anomaly.value, anomaly.unit),
-    seenMeaning: stream.seen,
     expected: measured(anomaly.expected, anomaly.unit),
-    expectedMeaning: stream.expected,
+    meaning: stream.meaning,
     difference: difference(anomaly),
     seenBefore: seenBeforeText(anomaly.seenBefore),
     notes: notesOf(anomaly),

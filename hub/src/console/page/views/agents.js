@@ -42,7 +42,7 @@ function agentCard(agent, nowMs) {
     <dl class="facts">
       ${fact('Last seen', ago(agent.lastSeenAt, nowMs))}
       ${fact('Newest reading', ago(agent.lastReadingAt, nowMs, 'none'))}
-      ${fact('Lag', agent.lagMs === null ? '–' : formatDuration(Math.max(0, agent.lagMs)), (agent.lagMs ?? 0) > 60_000)}
+      ${fact('Lag', agent.lagMs === null ? '–' : formatDuration(Math.max(0, agent.lagMs)))}
       ${fact('Backlog', agent.backlogReadings === null ? '–' : formatCount(agent.backlogReadings), (agent.backlogReadings ?? 0) > 10_000)}
       ${counters.map(({ name, text, bad = false }) => {
         const count = agent.counters?.[name]

@@ -61,6 +61,7 @@ function columnsOf(nowMs, { figures = false, names = true, link = anomaly => ano
     ? [
         {
           head: 'Series',
+          kind: 'series-cell',
           cell: anomaly => linked(anomaly, html`${anomaly.device} <span class="soft">${anomaly.metric}</span>`),
         },
         { head: 'What', kind: 'wide-only', cell: anomaly => html`${titleOf(anomaly)}${flags(anomaly)}` },
@@ -72,7 +73,7 @@ function columnsOf(nowMs, { figures = false, names = true, link = anomaly => ano
     { head: 'Expected', kind: 'right wide-only', cell: anomaly => explain(anomaly).expected },
     {
       head: 'Surprise',
-      kind: 'right wide-only',
+      kind: 'right wide-only roomy',
       cell: anomaly => formatNumber(Math.round(anomaly.surprise * 100) / 100),
     },
   ]
@@ -81,7 +82,7 @@ function columnsOf(nowMs, { figures = false, names = true, link = anomaly => ano
     ...what,
     ...(figures ? numbers : []),
     { head: 'Opened', kind: 'nowrap number', cell: ({ openedAt }) => opened(openedAt) },
-    { head: 'Lasted', kind: 'right wide-only', cell: anomaly => durationOf(anomaly, nowMs) },
+    { head: 'Lasted', kind: 'right wide-only roomy', cell: anomaly => durationOf(anomaly, nowMs) },
     { head: 'State', kind: 'right', cell: stateTag },
   ]
 }

@@ -13,7 +13,7 @@ import { unitText, withUnit } from '../units.js'
 import { anomalyTable } from './anomaly-table.js'
 import { explanationCard } from './explanation.js'
 import { icons } from './icons.js'
-import { ago, latestText } from './parts.js'
+import { agentName, ago, latestText } from './parts.js'
 
 /**
  * @typedef {object} ChartActions
@@ -38,7 +38,7 @@ export function chartView(state, span, actions) {
   const selected = charted.flatMap(series => series.anomalies).find(one => one.anomalyId === route.anomaly)
   return html`<section class="chart-pane" aria-label="Chart">
     <div class="legend">
-      <a class="icon-button narrow-only" href=${formatRoute({ view: 'series', q: route.q })} aria-label="Back to the list">${icons.back}</a>
+      <a class="icon-button back-to-list" href=${formatRoute({ view: 'series', q: route.q })} aria-label="Back to the list">${icons.back}</a>
       ${charted.map((series, i) => legendEntry(series, i, state, actions))}
       <button class="button add-series" type="button" @click=${actions.addSeries}>${icons.add}Compare</button>
     </div>
@@ -57,13 +57,13 @@ export function chartView(state, span, actions) {
  * @param {AppState} state
  * @param {ChartActions} actions
  */
-function legendEntry({ seriesId, meta, error }, index, { nowMs }, actions) {
+function legendEntry({ seriesId, meta, error }, index, { nowMs, agents }, actions) {
   const name = meta === null ? `Series ${seriesId}` : `${meta.device} ${meta.metric}`
   return html`<div class="legend-entry" data-series=${seriesId}>
     <span class="swatch swatch-${index + 1}"></span>
     <div class="legend-name">
       <h1 class="truncate">${meta === null ? name : html`${meta.device} <span class="soft">${meta.metric}</span>`}</h1>
-      <p class="quiet truncate">${meta === null ? (error ?? 'Loading') : `${meta.site} · ${meta.agentId}`}</p>
+      <p class="quiet truncate">${meta === null ? (error ?? 'Loading') : `${meta.site} · ${agentName(agents, meta.agentId)}`}</p>
     </div>
     <div class="legend-value">
       <span class="number latest">${meta === null ? '–' : latestText(meta)}</span>

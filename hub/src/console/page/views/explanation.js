@@ -15,7 +15,7 @@ import { severityMark, stateTag } from './parts.js'
  * @param {() => void} close
  */
 export function explanationCard(anomaly, nowMs, close) {
-  const { title, seen, seenMeaning, expected, expectedMeaning, difference, seenBefore, notes } = explain(anomaly)
+  const { title, seen, expected, meaning, difference, seenBefore, notes } = explain(anomaly)
   return html`<section
     id="explanation"
     class="explanation"
@@ -31,11 +31,11 @@ export function explanationCard(anomaly, nowMs, close) {
     <h3 id="explanation-title">${title}</h3>
     <p class="quiet">${anomaly.device} · ${anomaly.metric}</p>
     <dl class="compare-values">
-      <div><dt>Seen</dt><dd class="number" title=${seenMeaning}>${seen}</dd></div>
-      <div><dt>Expected</dt><dd class="number" title=${expectedMeaning}>${expected}</dd></div>
+      <div><dt>Seen</dt><dd class="number">${seen}</dd></div>
+      <div><dt>Expected</dt><dd class="number">${expected}</dd></div>
       ${difference === null ? nothing : html`<div><dt>Difference</dt><dd class="number">${difference}</dd></div>`}
     </dl>
-    <p class="meaning quiet">Expected is ${expectedMeaning}; seen is ${seenMeaning}.</p>
+    <p class="meaning quiet">${meaning}</p>
     <dl class="reasons">
       <div>
         <dt>Surprise</dt>

@@ -119,7 +119,7 @@ function sparkCard({ series, points }, nowMs) {
     <span class="spark-value number truncate">${latestText(series)}</span>
     <span class="spark-note">${
       open > 0
-        ? html`<span class="badge warning">${open}<span class="wide-only">&nbsp;open</span></span>`
+        ? html`<span class="badge warning">${open} open</span>`
         : html`<span class="quiet">${ago(series.latest?.ts ?? null, nowMs)}</span>`
     }</span>
     ${sparkLine(points)}

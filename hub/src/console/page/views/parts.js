@@ -1,7 +1,7 @@
 /**
  * Parts that several views draw.
  *
- * @import { Anomaly, AgentStatus, Series } from '../types.d.ts'
+ * @import { Agent, Anomaly, AgentStatus, Series } from '../types.d.ts'
  */
 import { html, nothing } from '/console/vendor/lit-html.js'
 import { formatAge, formatFullTime, formatValue } from '../format.js'
@@ -37,6 +37,13 @@ export function latestText({ latest, unit }) {
   const text = formatValue(latest.value)
   return typeof latest.value === 'number' ? withUnit(text, unit) : text
 }
+
+/**
+ * What people call an agent; its id until its name is known.
+ * @param {readonly Agent[] | null} agents
+ * @param {string} agentId
+ */
+export const agentName = (agents, agentId) => agents?.find(agent => agent.agentId === agentId)?.name ?? agentId
 
 /**
  * Around an anomaly, with it chosen: as long before as after, twelve hours or three times its length.

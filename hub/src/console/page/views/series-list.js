@@ -8,7 +8,7 @@ import { html, nothing } from '/console/vendor/lit-html.js'
 import { formatCount } from '../format.js'
 import { publishSteps } from './first-steps.js'
 import { icons } from './icons.js'
-import { ago, failureNote, latestText } from './parts.js'
+import { agentName, ago, failureNote, latestText } from './parts.js'
 
 /** Height of a row, px; styles/series.css says the same. */
 export const rowHeight = 52
@@ -122,7 +122,7 @@ function rows(state, actions) {
  * @param {AppState} state
  * @param {ListActions} actions
  */
-function row(series, index, { route, list, activeRow, nowMs, overview }, actions) {
+function row(series, index, { route, list, activeRow, nowMs, overview, agents }, actions) {
   const color = route.ids.indexOf(series.seriesId)
   const open = series.openAnomalies ?? 0
   return html`<div
@@ -143,7 +143,7 @@ function row(series, index, { route, list, activeRow, nowMs, overview }, actions
     <span class="compare" title="Compare"><span class="check ${color >= 0 ? `swatch-${color + 1} on` : ''}"></span></span>
     <span class="row-name"><span class="truncate device">${series.device}</span><span class="truncate metric">${series.metric}</span></span>
     <span class="only-full truncate soft">${series.site}</span>
-    <span class="only-full truncate"><code class="quiet">${series.agentId}</code></span>
+    <span class="only-full truncate soft">${agentName(agents, series.agentId)}</span>
     <span class="row-mark">${
       open > 0
         ? html`<span class="badge warning" title="Open anomalies">${open}<span class="sr-only"> open ${open === 1 ? 'anomaly' : 'anomalies'}</span></span>`

@@ -19,6 +19,9 @@ const shortcuts = [
   ['This list', ['?']],
 ]
 
+/** @param {string} keys one after another */
+const chord = keys => html`<span class="chord">${keys.split(' ').map(key => html`<kbd>${key}</kbd>`)}</span>`
+
 /** @param {() => void} close */
 export const shortcutsView = close => html`<div
   class="overlay"
@@ -32,10 +35,7 @@ export const shortcutsView = close => html`<div
       <button class="icon-button" type="button" aria-label="Close" @click=${close}>${icons.close}</button>
     </div>
     <dl class="keys">
-      ${shortcuts.map(
-        ([text, keys]) =>
-          html`<dt>${text}</dt><dd>${keys.map(key => html`${key.split(' ').map(one => html`<kbd>${one}</kbd>`)} `)}</dd>`,
-      )}
+      ${shortcuts.map(([text, keys]) => html`<dt>${text}</dt><dd>${keys.map(chord)}</dd>`)}
     </dl>
   </div>
 </div>`
