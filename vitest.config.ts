@@ -5,6 +5,7 @@ const everywhere = {
   exclude: ['**/node_modules/**', '.tributary/**'],
   testTimeout: 30_000,
   hookTimeout: 60_000,
+  expect: { poll: { timeout: 10_000 } },
   globalSetup: ['hub/src/database/vitest-postgres.ts'],
 }
 

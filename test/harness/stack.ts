@@ -144,11 +144,14 @@ export interface Enrolment {
   readonly hubUrl: string
   /** Default `proof`. */
   readonly site?: string
+  /** What people call the gateway; default `gateway`. */
+  readonly name?: string
   readonly signal?: AbortSignal
 }
 
 /** Make a token at the hub and enrol the agent of `folder` with it. */
-export async function enrollAgent({ folder, hub, hubUrl, site = 'proof', signal }: Enrolment): Promise<void> {
+export async function enrollAgent(enrolment: Enrolment): Promise<void> {
+  const { folder, hub, hubUrl, site = 'proof', name = 'gateway', signal } = enrolment
   const dataDir = join(folder, 'agent')
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const created = await runCli(
@@ -159,7 +162,8 @@ export async function enrollAgent({ folder, hub, hubUrl, site = 'proof', signal 
   )
   const { token } = JSON.parse(created) as { token: string }
   const configFile = writeAgentConfig(folder, dataDir, 0, 0, hubUrl)
-  await runCli('agent/src/main.ts', ['enroll', '--config', configFile, '--json'], { TRIBUTARY_TOKEN: token }, signal)
+  const enroll = ['enroll', '--config', configFile, '--name', name, '--json']
+  await runCli('agent/src/main.ts', enroll, { TRIBUTARY_TOKEN: token }, signal)
 }
 
 /** Run a command of a program with `--json` to its end; its stdout. Throws the error that it says. The signal kills it. */

@@ -8,6 +8,7 @@ import { delimiter, join } from 'node:path'
 /** Program → Debian package. */
 const needed: Readonly<Record<string, string>> = {
   bwrap: 'bubblewrap',
+  chromium: 'chromium',
   ip: 'iproute2',
   mosquitto: 'mosquitto',
   openssl: 'openssl',
@@ -22,21 +23,34 @@ const needed: Readonly<Record<string, string>> = {
 
 /** Throws with the apt line when one of `programs` is not in PATH. */
 export function requirePrograms(...programs: string[]): void {
-  const missing = programs.filter(program => !inPath(program))
-  if (missing.length === 0) return
-  const packages = new Set(missing.map(program => needed[program] ?? program))
-  throw new Error(`missing ${missing.join(', ')}; install with: apt-get install -y ${[...packages].join(' ')}`)
+  const missing = programs.filter(program => findProgram(program) === null)
+  if (missing.length > 0) throw missingError(missing)
 }
 
-function inPath(program: string): boolean {
-  return (process.env.PATH ?? '').split(delimiter).some(folder => {
-    try {
-      accessSync(join(folder, program), constants.X_OK)
-      return true
-    } catch {
-      return false
-    }
-  })
+/** Where a program stands; throws with the apt line when it is not in PATH. */
+export function requireProgram(program: string): string {
+  const path = findProgram(program)
+  if (path === null) throw missingError([program])
+  return path
+}
+
+function missingError(missing: readonly string[]): Error {
+  const packages = new Set(missing.map(program => needed[program] ?? program))
+  return new Error(`missing ${missing.join(', ')}; install with: apt-get install -y ${[...packages].join(' ')}`)
+}
+
+function findProgram(program: string): string | null {
+  const paths = (process.env.PATH ?? '').split(delimiter).map(folder => join(folder, program))
+  return paths.find(isExecutable) ?? null
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 if (import.meta.main) {

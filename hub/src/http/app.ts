@@ -19,6 +19,7 @@ import { problemOf, statusOf, toTributaryError } from './problem.ts'
 import { agentRoutes } from './routes/agents.ts'
 import { anomalyRoutes } from './routes/anomalies.ts'
 import { batchRoutes, requestHeaders } from './routes/batches.ts'
+import { consoleHeaders, consoleRoutes } from './routes/console.ts'
 import { deadLetterRoutes } from './routes/dead-letters.ts'
 import { enrollRoute } from './routes/enroll.ts'
 import { gapRoutes } from './routes/gaps.ts'
@@ -42,6 +43,7 @@ const defaultRetryAfterS = 2
 export function createApp(hub: HubServices, finished: (request: FinishedRequest) => void): HubApp {
   const app: HubApp = new OpenAPIHono<HubEnv>({ defaultHook: refuseInvalid })
   app.use(requestLog(hub.logger, finished))
+  consoleHeaders(app)
   app.use(secureHeaders({ contentSecurityPolicy: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } }))
   app.use('/v1/*', notStored)
   app.use(authorize(hub))
@@ -60,6 +62,7 @@ export function createApp(hub: HubServices, finished: (request: FinishedRequest)
   deadLetterRoutes(app, hub)
   gapRoutes(app, hub)
   healthRoutes(app, hub)
+  consoleRoutes(app)
   const document = openApiOf(app)
   app.get('/openapi.json', c => c.json(document))
   app.notFound(c => {

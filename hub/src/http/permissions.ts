@@ -18,6 +18,8 @@ export type Permission =
   | 'fleet:read'
 
 export const permissions: Readonly<Record<string, 'public' | 'agent' | 'key' | 'session' | Permission>> = {
+  'GET /': 'public',
+  'GET /console/*': 'public',
   'GET /healthz': 'public',
   'GET /readyz': 'public',
   'GET /metrics': 'public',
