@@ -11,6 +11,7 @@ import { StatusLine } from './status-line.ts'
 const shortestMs = 10_000
 /** What was sent and acknowledged is remembered one by one until the end, about 150 MB an hour. */
 const longestMs = 3 * 3_600_000
+const defaultMs = 3_600_000
 
 /** `atOnce`: not even what is under way is waited for. */
 export function createDemoCommand(atOnce: AbortSignal): Command {
@@ -44,12 +45,13 @@ async function run(context: CommandContext, atOnce: AbortSignal): Promise<number
   const status = new StatusLine(process.stderr, context.wantsJson ? context.note : context.out)
   await clearStateFolders(parent, status.note)
   if (values.clean === true && forMs === undefined) return 0
-  const state = await openStateFolder(parent)
+  const lengthMs = forMs ?? defaultMs
+  const state = await openStateFolder(parent, lengthMs)
   let result: DemoResult | null = null
   try {
     result = await runDemo({
       folder: state.path,
-      forMs: forMs ?? 3_600_000,
+      forMs: lengthMs,
       status,
       showKey: !context.wantsJson,
       signal: context.signal,

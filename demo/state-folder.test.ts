@@ -37,7 +37,7 @@ const folder = (name: string, marker?: object) => {
 const clear = () => clearStateFolders(parent, () => undefined)
 
 test('the folder of a running demo stays, and goes when it is removed', async () => {
-  const state = await openStateFolder(parent)
+  const state = await openStateFolder(parent, 40_000)
   await clear()
   expect(existsSync(state.path)).toBe(true)
   await state.remove()
@@ -80,7 +80,7 @@ test('a marker that was cut off leaves its folder alone', async () => {
 
 test('a place that cannot be written is refused with the option that names another one', async () => {
   writeFileSync(join(parent, 'file'), '')
-  await expect(openStateFolder(join(parent, 'file', 'below'))).rejects.toMatchObject({
+  await expect(openStateFolder(join(parent, 'file', 'below'), 40_000)).rejects.toMatchObject({
     code: 'storage',
     hint: expect.stringContaining('--state DIR'),
   })

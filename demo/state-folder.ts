@@ -16,8 +16,11 @@ import { findPostmaster, stopPostmaster } from '../hub/src/database/postmaster.t
 
 const markerName = 'tributary-demo.json'
 const stoppingMs = 20_000
-/** The hub takes nothing when fewer than 512 MiB are free; the rest is for what a demo writes. */
-const neededMiB = 768
+/** The hub takes nothing when fewer than 512 MiB are free. */
+const hubKeepsFreeMiB = 512
+/** What a demo writes: databases and write-ahead log of its first minutes, then readings; see docs/machines.md. */
+const startMiB = 256
+const hourlyMiB = 400
 
 interface Marker {
   readonly pid: number
@@ -32,8 +35,8 @@ export interface StateFolder {
   remove(): Promise<void>
 }
 
-/** Make a folder below `parent`. Throws `storage` with what to do. */
-export async function openStateFolder(parent: string): Promise<StateFolder> {
+/** Make a folder below `parent` for a demo of that length. Throws `storage` or `storage-full` with what to do. */
+export async function openStateFolder(parent: string, forMs: number): Promise<StateFolder> {
   const path = resolve(parent, `demo-${randomBytes(4).toString('hex')}`)
   try {
     await mkdir(path, { recursive: true })
@@ -45,15 +48,23 @@ export async function openStateFolder(parent: string): Promise<StateFolder> {
       hint: 'Name a folder of your own: npm run demo -- --state DIR',
     })
   }
-  const { bavail, bsize } = await statfs(path)
-  const freeMiB = Math.floor((bavail * bsize) / 1024 ** 2)
-  if (freeMiB < neededMiB) {
+  try {
+    await checkRoom(path, forMs)
+  } catch (error) {
     await removeFolder(path)
-    throw new TributaryError('storage-full', `${parent} has ${freeMiB} MiB free, the demo needs ${neededMiB} MiB`, {
-      hint: 'Name a folder on another disk: npm run demo -- --state DIR',
-    })
+    throw error
   }
   return { path, remove: () => removeFolder(path) }
+}
+
+async function checkRoom(path: string, forMs: number): Promise<void> {
+  const { bavail, bsize } = await statfs(path)
+  const freeMiB = Math.floor((bavail * bsize) / 1024 ** 2)
+  const neededMiB = hubKeepsFreeMiB + startMiB + Math.ceil((hourlyMiB * forMs) / 3_600_000)
+  if (freeMiB >= neededMiB) return
+  throw new TributaryError('storage-full', `${path} has ${freeMiB} MiB free, the demo needs ${neededMiB} MiB`, {
+    hint: 'Name a folder on another disk (npm run demo -- --state DIR), or a shorter time (--for 40s)',
+  })
 }
 
 /** Remove what demos left behind that are gone. */

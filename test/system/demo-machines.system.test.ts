@@ -177,7 +177,9 @@ describe.concurrent('small and odd machines', () => {
       command: ['unshare', '--mount', 'sh', '-c', script, 'sh', ...demoCommand('--for', '10s', '--state', folder.path)],
     })
     expect(await demo.ended()).toBe(1)
-    expect(demo.stderr).toMatch(/^npm run: .* has \d+ MiB free, the demo needs 768 MiB\n {2}.*--state DIR\n$/)
+    expect(demo.stderr).toMatch(
+      /^npm run: .* has \d+ MiB free, the demo needs 770 MiB\n {2}.*--state DIR.*--for 40s.*\n$/,
+    )
   })
 })
 
