@@ -12,7 +12,7 @@ import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Anomaly, Page as ListPage, Overview, Points, Series } from '../../hub/src/console/page/types.d.ts'
 import { enrollAgent, hubPool, type RunningAgent, type RunningHub, startAgent, startHub } from '../harness/stack.ts'
-import { Complaints, launchBrowser, phone, type Visit, visit } from './browser.ts'
+import { Complaints, desktop, launchBrowser, phone, type Visit, visit } from './browser.ts'
 import { hostile, machineReadings, sendReadings } from './readings.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'tributary-console-'))
@@ -419,34 +419,36 @@ describe('every view', () => {
 
   const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
   const looks = [
-    { look: 'light', colorScheme: 'light' as const },
-    { look: 'dark', colorScheme: 'dark' as const },
-    { look: 'phone', colorScheme: 'light' as const, viewport: phone },
-  ]
+    { look: 'light', colorScheme: 'light', viewport: desktop },
+    { look: 'dark', colorScheme: 'dark', viewport: desktop },
+    { look: 'phone', colorScheme: 'light', viewport: phone },
+  ] as const
 
-  test.each(views.flatMap(name => looks.map(look => ({ name, ...look }))))(
-    '$name ($look) has no serious or critical finding of axe',
-    async ({ name, look: _, ...options }) => {
-      await using view = await show(name, options)
-      await view.page.evaluate(axe)
-      const findings = await view.page.evaluate(async () => {
-        type Axe = {
-          run(): Promise<{
-            violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[]
-          }>
-        }
-        const { violations } = await (window as unknown as { axe: Axe }).axe.run()
-        return violations
-          .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-          .map(
-            ({ id, nodes }) =>
-              `${id}: ${nodes.map(node => `${node.html.slice(0, 160)} ${node.failureSummary}`).join(' | ')}`,
-          )
-      })
-      expect(findings).toEqual([])
-    },
-  )
+  test.each(views)('%s has no serious or critical finding of axe, light, dark and on a phone', async name => {
+    await using view = await show(name, {})
+    const { page } = view
+    await page.evaluate(axe)
+    for (const { look, colorScheme, viewport } of looks) {
+      await page.emulateMedia({ colorScheme })
+      await page.setViewportSize(viewport)
+      expect({ look, findings: await page.evaluate(findings) }).toEqual({ look, findings: [] })
+    }
+  })
 })
+
+/** In the page, where axe was loaded. */
+async function findings(): Promise<string[]> {
+  interface Violation {
+    readonly id: string
+    readonly impact: string
+    readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[]
+  }
+  const { axe } = window as unknown as { axe: { run(): Promise<{ violations: Violation[] }> } }
+  const { violations } = await axe.run()
+  return violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .flatMap(({ id, nodes }) => nodes.map(node => `${id}: ${node.html.slice(0, 160)} ${node.failureSummary}`))
+}
 
 describe('dark and light', () => {
   const background = (page: Page) => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor)

@@ -2,7 +2,7 @@
  * What the console does: it follows the address, loads what a view shows, takes in events, and answers to people. Views and keys call
  * its methods; it changes the state and nothing else.
  *
- * @import { Anomaly, AppState, NewPoints, RangeName, Route, Span } from './types.d.ts'
+ * @import { Anomaly, AppState, NewPoints, Route } from './types.d.ts'
  * @import { Store } from './store.js'
  */
 import {
@@ -12,13 +12,16 @@ import {
   getAgents,
   getAnomalies,
   getOverview,
-  getPoints,
   getSeries,
   messageOf,
   openSession,
 } from './api.js'
+import { ChartNavigation } from './chart-navigation.js'
+import { copyCommand } from './clipboard.js'
 import { ChartData, firstReadingMs } from './data/chart-data.js'
 import { PagedLoader } from './data/paged-list.js'
+import { loadSparks } from './data/sparks.js'
+import { Focus } from './focus.js'
 import { formatRoute, home, maxCharted, parseRoute, spanOf } from './router.js'
 import { EventFeed } from './stream.js'
 import { applyTheme, isDark } from './theme.js'
@@ -29,14 +32,11 @@ const listRefreshMs = 5000
 const sparkRefreshMs = 30_000
 const searchDelayMs = 150
 const ratesKept = 120
-const sparkCount = 4
-const sparkPointCount = 150
-const dayMs = 86_400_000
 
 export class Console {
   #store
   #feed
-  #chart
+  #chartData
   #list
   #anomalies
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -44,15 +44,19 @@ export class Console {
   #firstMs = Number.POSITIVE_INFINITY
   #refreshedListMs = 0
   #refreshedSparksMs = 0
-  /** What was focused when something opened over it. */
-  /** @type {Element | null} */
-  #returnFocus = null
-  #focused = ''
+  #focus = new Focus()
 
   /** @param {Store} store */
   constructor(store) {
     this.#store = store
-    this.#chart = new ChartData(charted => store.update({ charted }))
+    /** Moving in time, and from anomaly to anomaly. */
+    this.chart = new ChartNavigation({
+      route: () => store.get().route,
+      span: () => this.span(),
+      now: () => this.#hubNow(),
+      go: (parts, how) => this.go(parts, how),
+    })
+    this.#chartData = new ChartData(charted => store.update({ charted }))
     this.#list = new PagedLoader(
       (cursor, signal) => getSeries({ q: store.get().route.q, limit: 100, ...(cursor && { cursor }) }, signal),
       list => store.update({ list }),
@@ -184,27 +188,16 @@ export class Console {
     if (this.#store.get().route.view === 'overview') await this.#loadSparks()
   }
 
-  /** The series with the latest anomalies, then the first of the list. */
   async #loadSparks() {
     this.#refreshedSparksMs = Date.now()
-    const ids = [...new Set(this.#store.get().recent?.map(anomaly => anomaly.seriesId))].slice(0, sparkCount)
-    const chosen =
-      ids.length === 0
-        ? []
-        : (await getSeries({ ids: ids.join(','), limit: sparkCount }).catch(() => ({ items: [] }))).items
-    const more =
-      chosen.length < sparkCount ? (await getSeries({ limit: sparkCount * 2 }).catch(() => ({ items: [] }))).items : []
-    const numeric = more.filter(one => typeof one.latest?.value === 'number' && !ids.includes(one.seriesId))
-    const series = [...ids.flatMap(id => chosen.filter(one => one.seriesId === id)), ...numeric].slice(0, sparkCount)
-    const toMs = this.#hubNow()
-    const points = await Promise.all(series.map(one => sparkPoints(one.seriesId, toMs).catch(() => null)))
-    this.#store.update({ sparks: series.map((one, i) => ({ series: one, points: points[i] ?? null })) })
+    const sparks = await loadSparks(this.#store.get().recent ?? [], this.#hubNow()).catch(() => null)
+    if (sparks !== null) this.#store.update({ sparks })
   }
 
   /** @param {Route} route */
   async #showChart(route) {
     if (route.ids.length === 0) {
-      await this.#chart.show([], () => this.span())
+      await this.#chartData.show([], () => this.span())
       return
     }
     if (!customElements.get('time-chart')) import('./chart/time-chart.js').then(() => this.#store.update({}))
@@ -215,7 +208,7 @@ export class Console {
       if (this.#store.get().route !== route) return
       this.#firstMs = Math.min(...firsts)
     }
-    await this.#chart.show(route.ids, () => this.span())
+    await this.#chartData.show(route.ids, () => this.span())
   }
 
   /** The span of time that the chart shows now. */
@@ -233,7 +226,7 @@ export class Console {
     if (name === 'overview') this.#takeOverview(document)
     else if (name === 'agents') this.#store.update({ agents: document.items })
     else if (name === 'points') this.#takePoints(document)
-    else if (name === 'refresh') this.#chart.refresh(document.seriesId)
+    else if (name === 'refresh') this.#chartData.refresh(document.seriesId)
     else if (name === 'anomaly') this.#takeAnomaly(document)
   }
 
@@ -247,7 +240,7 @@ export class Console {
   /** @param {NewPoints} points */
   #takePoints(points) {
     if (this.#store.get().route.live) this.#store.update({ nowMs: this.#hubNow() })
-    this.#chart.append(points)
+    this.#chartData.append(points)
   }
 
   /** @param {Anomaly} anomaly */
@@ -255,12 +248,12 @@ export class Console {
     const others = (this.#store.get().recent ?? []).filter(one => one.anomalyId !== anomaly.anomalyId)
     const recent = [anomaly, ...others].sort((a, b) => Date.parse(b.openedAt) - Date.parse(a.openedAt)).slice(0, 20)
     this.#store.update({ recent })
-    this.#chart.takeAnomaly(anomaly)
+    this.#chartData.takeAnomaly(anomaly)
   }
 
   /** What came while nobody listened was not told: load again what is shown. */
   #afterBreak() {
-    this.#chart.reload()
+    this.#chartData.reload()
     this.#loadOverview()
   }
 
@@ -365,52 +358,6 @@ export class Console {
     this.#showChart(this.#store.get().route)
   }
 
-  /** @param {RangeName} range */
-  setRange(range) {
-    this.go({ range, span: null, live: true })
-  }
-
-  /** @param {Span} span */
-  zoom(span) {
-    this.go({ span, live: false })
-  }
-
-  /** @param {number} factor */
-  zoomBy(factor) {
-    const { fromMs, toMs } = this.span()
-    const [middle, half] = [(fromMs + toMs) / 2, ((toMs - fromMs) / 2) * factor]
-    this.zoom({ fromMs: Math.max(middle - half, Date.UTC(2000, 0, 1)), toMs: Math.min(middle + half, this.#hubNow()) })
-  }
-
-  resetZoom() {
-    this.go({ span: null, live: true })
-  }
-
-  toggleLive() {
-    const { route } = this.#store.get()
-    if (route.live && route.span === null) this.go({ span: this.span(), live: false })
-    else this.resetZoom()
-  }
-
-  /** @param {string | null} anomalyId */
-  pick(anomalyId) {
-    const closed = this.#store.get().route.anomaly
-    this.go({ anomaly: anomalyId }, { replace: true })
-    if (anomalyId === null && closed !== null) focusMark(closed)
-  }
-
-  /**
-   * The anomaly after or before the one that is explained.
-   * @param {1 | -1} step
-   */
-  pickNext(step) {
-    const marks = [...document.querySelectorAll('.mark')].map(mark => mark.getAttribute('data-anomaly'))
-    if (marks.length === 0) return
-    const at = marks.indexOf(this.#store.get().route.anomaly)
-    const next = at < 0 ? (step > 0 ? 0 : marks.length - 1) : (at + step + marks.length) % marks.length
-    this.pick(marks[next] ?? null)
-  }
-
   moreAnomalies() {
     this.#anomalies.more()
   }
@@ -431,41 +378,25 @@ export class Console {
 
   /** @param {AppState['overlay']} overlay */
   setOverlay(overlay) {
-    this.#returnFocus = overlay === 'none' ? this.#returnFocus : document.activeElement
+    if (overlay !== 'none') this.#focus.remember()
     this.#store.update({ overlay })
-    if (overlay !== 'none' || !(this.#returnFocus instanceof HTMLElement)) return
-    const back = this.#returnFocus
-    requestAnimationFrame(() => back.focus())
+    if (overlay === 'none') this.#focus.giveBack()
   }
 
   /** Close the topmost thing that is open. */
   escape() {
     const { overlay, route } = this.#store.get()
     if (overlay !== 'none') this.setOverlay('none')
-    else if (route.anomaly !== null) this.pick(null)
+    else if (route.anomaly !== null) this.chart.pick(null)
     else if (document.activeElement?.id === 'search' && route.q !== '') this.search('')
   }
 
-  /** After each drawing: what has just opened takes the focus, once. */
+  /** After each drawing. */
   drawn() {
-    const opened = document.querySelector('[data-focus]')
-    const name = opened === null ? '' : `${opened.id || opened.className} ${opened.getAttribute('data-focus')}`
-    if (name !== this.#focused && opened instanceof HTMLElement) opened.focus({ preventScroll: true })
-    this.#focused = name
+    this.#focus.drawn()
     const { route, session } = this.#store.get()
     document.title = session === null || session === 'unknown' ? 'Tributary' : `${titles[route.view]} · Tributary`
   }
-}
-
-/**
- * The last day; of a series that is younger, the last hour.
- * @param {number} seriesId
- * @param {number} toMs
- */
-async function sparkPoints(seriesId, toMs) {
-  const day = await getPoints(seriesId, { fromMs: toMs - dayMs, toMs }, sparkPointCount)
-  if (day.tsMs.length >= 12) return day
-  return getPoints(seriesId, { fromMs: toMs - dayMs / 24, toMs }, sparkPointCount)
 }
 
 const titles = { overview: 'Overview', series: 'Series', anomalies: 'Anomalies', agents: 'Agents' }
@@ -485,19 +416,4 @@ function needsLoading(before, now) {
   if (before.view !== now.view || before.filter !== now.filter) return true
   if (now.view !== 'series') return false
   return JSON.stringify([before.ids, before.range, before.span]) !== JSON.stringify([now.ids, now.range, now.span])
-}
-
-/** @param {string} anomalyId */
-function focusMark(anomalyId) {
-  const mark = document.querySelector(`.mark[data-anomaly="${CSS.escape(anomalyId)}"]`)
-  if (mark instanceof HTMLElement) mark.focus()
-}
-
-/** @param {MouseEvent} event */
-async function copyCommand(event) {
-  const button = event.target instanceof Element ? event.target.closest('[data-copy]') : null
-  if (!(button instanceof HTMLElement)) return
-  await navigator.clipboard?.writeText(button.dataset.copy ?? '')
-  button.classList.add('copied')
-  setTimeout(() => button.classList.remove('copied'), 1500)
 }

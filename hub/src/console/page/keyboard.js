@@ -48,12 +48,12 @@ function actionOf(key, store, app) {
     t: () => app.nextTheme(),
   }
   const withChart = {
-    '+': () => app.zoomBy(0.5),
-    '-': () => app.zoomBy(2),
-    0: () => app.resetZoom(),
-    n: () => app.pickNext(1),
-    p: () => app.pickNext(-1),
-    l: () => app.toggleLive(),
+    '+': () => app.chart.zoomBy(0.5),
+    '-': () => app.chart.zoomBy(2),
+    0: () => app.chart.resetZoom(),
+    n: () => app.chart.pickNext(1),
+    p: () => app.chart.pickNext(-1),
+    l: () => app.chart.toggleLive(),
   }
   const charted = route.view === 'series' && route.ids.length > 0
   return new Map(Object.entries(charted ? { ...everywhere, ...withChart } : everywhere)).get(key)

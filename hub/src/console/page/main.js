@@ -42,8 +42,7 @@ const initial = {
 
 applyTheme(initial.theme)
 const store = createStore(initial, state => {
-  // `host` is what handlers in the views are called on.
-  render(page(state, app), root, { host: app })
+  render(page(state, app), root)
   app.drawn()
 })
 const app = new Console(store)

@@ -21,6 +21,9 @@ export const rangeMs = {
   all: Number.POSITIVE_INFINITY,
 }
 
+/** Nothing that the hub stores is older. */
+export const earliestMs = Date.UTC(2000, 0, 1)
+
 /** Series in one chart: as many colours as can be told apart. */
 export const maxCharted = 8
 

@@ -176,3 +176,25 @@ export interface AppState {
   hubAheadMs: number
   nowMs: number
 }
+
+export interface ChartSeries {
+  seriesId: number
+  name: string
+  /** Index of its colour. */
+  color: number
+  points: Points
+  anomalies: readonly Anomaly[]
+}
+
+/** A panel of the chart: series that share a unit. */
+export interface ChartModel {
+  unit: string
+  series: readonly ChartSeries[]
+  span: Span
+  /** Id of the anomaly being explained. */
+  selected: string | null
+  dark: boolean
+  nowMs: number
+  /** What a mark is called. */
+  nameOf: (anomaly: Anomaly) => string
+}

@@ -4,39 +4,17 @@
  * `model` in; `zoom` (a span was dragged), `pick` (an anomaly, or null) and `placed` (where the chosen mark stands) out. Marks are
  * buttons over the plot: they can be reached, named and pressed without a pointer. The arrow keys move a cursor along the curve.
  *
- * @import { Anomaly, Points, Span } from '../types.d.ts'
+ * @import { Anomaly, ChartModel, ChartSeries } from '../types.d.ts'
  * @import { Mark } from './markers.js'
  */
 import uPlot from '/console/vendor/uplot.js'
-import { anomaliesWithin, curveAt, withGaps } from '../data/columns.js'
-import { formatFullTime, formatNumber } from '../format.js'
-import { withUnit } from '../units.js'
+import { anomaliesWithin, curveAt } from '../data/columns.js'
+import { formatNumber } from '../format.js'
 import { timeLabels } from './axes.js'
 import { colorOf, seriesColor } from './colors.js'
 import { placeMarks } from './markers.js'
-
-/**
- * @typedef {object} ChartSeries
- * @property {number} seriesId
- * @property {string} name
- * @property {number} color index of its colour
- * @property {Points} points
- * @property {readonly Anomaly[]} anomalies
- */
-
-/**
- * @typedef {object} ChartModel
- * @property {string} unit
- * @property {readonly ChartSeries[]} series
- * @property {Span} span
- * @property {string | null} selected id of the anomaly being explained
- * @property {boolean} dark
- * @property {number} nowMs
- * @property {(anomaly: Anomaly) => string} nameOf what a mark is called
- */
-
-/** Wide enough for most numbers, so that panels below each other begin at the same place, CSS px. */
-const narrowestAxis = 56
+import { Readout } from './readout.js'
+import { axisWidth, dataOf, nearestValue, paddedRange } from './scales.js'
 
 /** A drag shorter than this is a click, CSS px. */
 const shortestDrag = 8
@@ -47,7 +25,7 @@ export class TimeChart extends HTMLElement {
   /** @type {uPlot | null} */
   #plot = null
   #shape = ''
-  #readout = document.createElement('div')
+  #readout = new Readout()
   #marks = document.createElement('div')
   #cursor = -1
   /** @type {readonly ChartSeries[]} */
@@ -55,9 +33,6 @@ export class TimeChart extends HTMLElement {
   #resized = new ResizeObserver(() => this.#resize())
 
   connectedCallback() {
-    this.#readout.className = 'readout'
-    this.#readout.hidden = true
-    this.#readout.setAttribute('role', 'status')
     this.#marks.className = 'marks'
     this.addEventListener('keydown', this.#onKey)
     this.#resized.observe(this)
@@ -121,10 +96,10 @@ export class TimeChart extends HTMLElement {
     this.#shape = shape
     this.#drawn = model.series
     this.#cursor = -1
-    this.#readout.hidden = true
+    this.#readout.hide()
     const plot = new uPlot(this.#options(model), dataOf(model), this)
     this.#plot = plot
-    plot.over.append(this.#marks, this.#readout)
+    plot.over.append(this.#marks, this.#readout.element)
     this.#placeMarks()
   }
 
@@ -172,7 +147,7 @@ export class TimeChart extends HTMLElement {
         init: [plot => plot.setScale('x', { min: model.span.fromMs, max: model.span.toMs })],
         drawClear: [plot => this.#drawSpans(plot)],
         draw: [() => this.#placeMarks()],
-        setCursor: [plot => this.#showReadout(plot)],
+        setCursor: [plot => this.#readout.show(plot, this.#model ?? model)],
         setSelect: [plot => this.#zoomed(plot)],
       },
     }
@@ -291,48 +266,6 @@ export class TimeChart extends HTMLElement {
   }
 
   /** @param {uPlot} plot */
-  #showReadout(plot) {
-    const model = this.#model
-    const { left = -1, idx } = plot.cursor
-    this.#readout.hidden = model === null || idx === null || idx === undefined || left < 0
-    if (model === null || this.#readout.hidden) return
-    const ts = plot.data[0][/** @type {number} */ (idx)]
-    const lines = this.#readoutLines(plot, model)
-    if (ts === undefined || ts === null || lines.length === 0) {
-      this.#readout.hidden = true
-      return
-    }
-    const head = document.createElement('div')
-    head.className = 'readout-time'
-    head.textContent = formatFullTime(ts)
-    this.#readout.replaceChildren(head, ...lines)
-    const flip = left > plot.over.clientWidth - 240
-    this.#readout.style.transform = `translate(${Math.round(left)}px, 0) translateX(${flip ? 'calc(-100% - 12px)' : '12px'})`
-  }
-
-  /**
-   * @param {uPlot} plot
-   * @param {ChartModel} model
-   */
-  #readoutLines(plot, model) {
-    /** @type {HTMLElement[]} */
-    const lines = []
-    let column = 1
-    for (const { name, color, points } of model.series) {
-      const at = plot.cursor.idxs?.[column]
-      const read = (/** @type {number} */ offset) =>
-        at === null || at === undefined ? null : plot.data[column + offset]?.[at]
-      const [value, min, max] = [read(0), read(1), read(2)]
-      const bucketed = points.min !== undefined
-      column += bucketed ? 3 : 1
-      if (value === null || value === undefined) continue
-      const band = bucketed && min !== max ? ` (${formatNumber(Number(min))} … ${formatNumber(Number(max))})` : ''
-      lines.push(readoutLine(name, color, withUnit(formatNumber(value), model.unit) + band))
-    }
-    return lines
-  }
-
-  /** @param {uPlot} plot */
   #zoomed(plot) {
     const { left, width } = plot.select
     if (width < shortestDrag) return
@@ -355,79 +288,6 @@ export class TimeChart extends HTMLElement {
     this.#cursor = Math.max(first, Math.min(last, from + step * (event.shiftKey ? 10 : 1)))
     plot.setCursor({ left: plot.valToPos(Number(times[this.#cursor]), 'x'), top: plot.over.clientHeight / 2 })
   }
-}
-
-/**
- * Columns of all series on one axis of times.
- * @param {ChartModel} model
- * @returns {uPlot.AlignedData}
- */
-function dataOf({ series }) {
-  const tables = series.map(({ points }) => {
-    const { tsMs, columns } = withGaps(points)
-    return /** @type {uPlot.AlignedData} */ ([tsMs, ...columns])
-  })
-  return tables.length === 1 ? /** @type {uPlot.AlignedData} */ (tables[0]) : uPlot.join(tables)
-}
-
-/**
- * A little air above and below; a flat line stands in the middle.
- * @param {number | null} min
- * @param {number | null} max
- * @returns {uPlot.Range.MinMax}
- */
-function paddedRange(min, max) {
-  if (min === null || max === null || !Number.isFinite(min) || !Number.isFinite(max)) return [0, 1]
-  const air = (max - min) * 0.08 || Math.abs(max) * 0.05 || 1
-  return [min - air, max + air]
-}
-
-/**
- * @param {uPlot} plot
- * @param {string[] | null} labels
- */
-function axisWidth(plot, labels) {
-  if (labels === null) return narrowestAxis
-  plot.ctx.save()
-  plot.ctx.font = `${12 * uPlot.pxRatio}px ${getComputedStyle(plot.root).fontFamily}`
-  const widest = Math.max(0, ...labels.map(label => plot.ctx.measureText(label).width))
-  plot.ctx.restore()
-  return Math.ceil(Math.max(narrowestAxis, widest / uPlot.pxRatio + 20))
-}
-
-/**
- * With several series most times belong to one of them: the others answer with their nearest value.
- * @param {uPlot} plot
- * @param {number} seriesIdx
- * @param {number} closestIdx
- */
-function nearestValue(plot, seriesIdx, closestIdx) {
-  const values = plot.data[seriesIdx]
-  if (seriesIdx === 0 || values === undefined || values[closestIdx] != null) return closestIdx
-  for (let distance = 1; distance <= 50; distance++) {
-    for (const idx of [closestIdx - distance, closestIdx + distance]) if (values[idx] != null) return idx
-  }
-  return closestIdx
-}
-
-/**
- * @param {string} name
- * @param {number} color
- * @param {string} text
- */
-function readoutLine(name, color, text) {
-  const line = document.createElement('div')
-  line.className = 'readout-line'
-  const swatch = document.createElement('span')
-  swatch.className = `swatch swatch-${(color % 8) + 1}`
-  const label = document.createElement('span')
-  label.className = 'readout-name'
-  label.textContent = name
-  const value = document.createElement('strong')
-  value.className = 'number'
-  value.textContent = text
-  line.append(swatch, label, value)
-  return line
 }
 
 customElements.define('time-chart', TimeChart)

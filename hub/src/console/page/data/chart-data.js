@@ -7,15 +7,13 @@
  * @import { Anomaly, ChartedSeries, NewPoints, Series, Span } from '../types.d.ts'
  */
 import { getAnomalies, getPoints, getSeries, messageOf, wasAborted } from '../api.js'
+import { earliestMs } from '../router.js'
 import { appendPoints } from './columns.js'
 
 const refreshMs = 2000
 
 /** More raw points than this and the hub is asked to make buckets of them. */
 const maxRaw = 6000
-
-/** Nothing that the hub stores is older. */
-const beginningMs = Date.UTC(2000, 0, 1)
 
 /**
  * Where a series begins, to about a thousandth of its length: the first bucket of everything, then once more from there.
@@ -24,7 +22,7 @@ const beginningMs = Date.UTC(2000, 0, 1)
  * @param {AbortSignal} [signal]
  */
 export async function firstReadingMs(seriesId, toMs, signal) {
-  let fromMs = beginningMs
+  let fromMs = earliestMs
   for (let round = 0; round < 2; round++) {
     const { tsMs } = await getPoints(seriesId, { fromMs, toMs }, 1000, signal)
     if (tsMs[0] === undefined || tsMs[0] <= fromMs) break

@@ -37,13 +37,13 @@ export function anomaliesView({ anomalies, route, nowMs }, actions) {
     <section class="panel flat-top" aria-label="Anomalies">
       ${
         error !== null && items.length === 0
-          ? failureNote(error, actions.reloadAnomalies)
+          ? failureNote(error, () => actions.reloadAnomalies())
           : anomalyTable(loading === 'first' ? null : items, nowMs, { figures: true, empty })
       }
       ${
         next === null
           ? nothing
-          : html`<div class="more"><button class="button" type="button" ?disabled=${loading !== 'no'} @click=${actions.moreAnomalies}>
+          : html`<div class="more"><button class="button" type="button" ?disabled=${loading !== 'no'} @click=${() => actions.moreAnomalies()}>
               ${loading === 'more' ? 'Loading…' : 'Show more'}
             </button></div>`
       }

@@ -2,6 +2,7 @@
  * The chosen series over time: one panel a unit, the anomalies on the curves, and the same as tables.
  *
  * @import { Anomaly, AppState, ChartedSeries, RangeName, Span } from '../types.d.ts'
+ * @import { Console } from '../console.js'
  */
 import { html, nothing } from '/console/vendor/lit-html.js'
 import { anomaliesWithin, summarize } from '../data/columns.js'
@@ -15,18 +16,7 @@ import { explanationCard } from './explanation.js'
 import { icons } from './icons.js'
 import { agentName, ago, latestText } from './parts.js'
 
-/**
- * @typedef {object} ChartActions
- * @property {(range: RangeName) => void} setRange
- * @property {(span: Span) => void} zoom
- * @property {(factor: number) => void} zoomBy
- * @property {() => void} resetZoom
- * @property {() => void} toggleLive
- * @property {(anomalyId: string | null) => void} pick
- * @property {(seriesId: number) => void} removeSeries
- * @property {() => void} addSeries
- * @property {() => void} retryChart
- */
+/** @typedef {Pick<Console, 'chart' | 'removeSeries' | 'addSeries' | 'retryChart'>} ChartActions */
 
 /**
  * @param {AppState} state
@@ -40,12 +30,12 @@ export function chartView(state, span, actions) {
     <div class="legend">
       <a class="icon-button back-to-list" href=${formatRoute({ view: 'series', q: route.q })} aria-label="Back to the list">${icons.back}</a>
       ${charted.map((series, i) => legendEntry(series, i, state, actions))}
-      <button class="button add-series" type="button" @click=${actions.addSeries}>${icons.add}Compare</button>
+      <button class="button add-series" type="button" @click=${() => actions.addSeries()}>${icons.add}Compare</button>
     </div>
     ${toolbar(state, span, actions)}
     <div class="panels">
       ${panelsOf(charted).map(panel => panelView(panel, state, span, actions))}
-      ${selected === undefined ? nothing : explanationCard(selected, state.nowMs, () => actions.pick(null))}
+      ${selected === undefined ? nothing : explanationCard(selected, state.nowMs, () => actions.chart.pick(null))}
     </div>
     ${tables(state, span)}
   </section>`
@@ -88,11 +78,11 @@ function toolbar({ route, connection }, span, actions) {
         range => html`<button
           type="button"
           aria-pressed=${route.span === null && route.range === range}
-          @click=${() => actions.setRange(range)}
+          @click=${() => actions.chart.setRange(range)}
         >${range === 'all' ? 'All' : range.replace(/([a-z])$/, ' $1')}</button>`,
       )}
     </div>
-    <button class="button live" type="button" aria-pressed=${route.live && route.span === null} @click=${actions.toggleLive}>
+    <button class="button live" type="button" aria-pressed=${route.live && route.span === null} @click=${() => actions.chart.toggleLive()}>
       <span class="dot ${route.live && route.span === null && connection.mode === 'open' ? 'ok' : 'hollow'}"></span>Live
     </button>
     <div class="toolbar-end">
@@ -100,10 +90,10 @@ function toolbar({ route, connection }, span, actions) {
         route.span === null
           ? nothing
           : html`<span class="span-text quiet number wide-only">${formatFullTime(span.fromMs)} – ${formatFullTime(span.toMs)}</span>
-              <button class="button" type="button" @click=${actions.resetZoom}>${icons.back}Back to ${route.range}</button>`
+              <button class="button" type="button" @click=${() => actions.chart.resetZoom()}>${icons.back}Back to ${route.range}</button>`
       }
-      <button class="icon-button" type="button" aria-label="Zoom in" @click=${() => actions.zoomBy(0.5)}>${icons.zoomIn}</button>
-      <button class="icon-button" type="button" aria-label="Zoom out" @click=${() => actions.zoomBy(2)}>${icons.zoomOut}</button>
+      <button class="icon-button" type="button" aria-label="Zoom in" @click=${() => actions.chart.zoomBy(0.5)}>${icons.zoomIn}</button>
+      <button class="icon-button" type="button" aria-label="Zoom out" @click=${() => actions.chart.zoomBy(2)}>${icons.zoomOut}</button>
     </div>
   </div>`
 }
@@ -157,7 +147,7 @@ function panelView({ unit, members }, state, span, actions) {
       <span class="quiet">${resolutionText(loaded.map(({ series }) => series))}</span>
     </figcaption>
     ${waiting ? html`<span class="skeleton chart-bar"></span>` : nothing}
-    ${error === null ? nothing : html`<div class="chart-note" role="alert">${error} <button class="button small" type="button" @click=${actions.retryChart}>Try again</button></div>`}
+    ${error === null ? nothing : html`<div class="chart-note" role="alert">${error} <button class="button small" type="button" @click=${() => actions.retryChart()}>Try again</button></div>`}
     ${none ? html`<p class="chart-note">No numbers were stored in this range. Choose a longer one, or All.</p>` : nothing}
     ${waiting ? nothing : chartElement(names, model, actions)}
   </figure>`
@@ -173,8 +163,8 @@ const chartElement = (names, model, actions) => html`<time-chart
   role="group"
   aria-label="Chart of ${names}. Arrow keys move along the curve; the tables below hold the same."
   .model=${model}
-  @zoom=${(/** @type {CustomEvent<Span>} */ event) => actions.zoom(event.detail)}
-  @pick=${(/** @type {CustomEvent<string>} */ event) => actions.pick(event.detail)}
+  @zoom=${(/** @type {CustomEvent<Span>} */ event) => actions.chart.zoom(event.detail)}
+  @pick=${(/** @type {CustomEvent<string>} */ event) => actions.chart.pick(event.detail)}
   @placed=${placeCard}
 ></time-chart>`
 

@@ -41,7 +41,7 @@ export function explanationCard(anomaly, nowMs, close) {
         <dt>Surprise</dt>
         <dd>
           <span class="number">${formatNumber(Math.round(anomaly.surprise * 100) / 100)}</span>${meter(anomaly)}
-          <span class="scale quiet">Alerts open at ${opensAt} and are critical from ${criticalAt}.</span>
+          <span class="scale quiet">opens at ${opensAt}, critical from ${criticalAt}</span>
         </dd>
       </div>
       <div><dt>Seen before</dt><dd>${seenBefore}</dd></div>

@@ -61,7 +61,7 @@ export function seriesList(state, actions) {
       </div>
       <p class="series-count quiet number" role="status">${countText(state)}</p>
     </div>
-    ${list.error !== null && list.items.length === 0 ? failureNote(list.error, actions.reloadList) : nothing}
+    ${list.error !== null && list.items.length === 0 ? failureNote(list.error, () => actions.reloadList()) : nothing}
     ${nothingStored ? publishSteps() : nothing}
     ${
       list.items.length === 0 && list.loading === 'no' && list.error === null && !nothingStored
@@ -107,7 +107,7 @@ function rows(state, actions) {
     aria-label="Series"
     aria-multiselectable="true"
     aria-activedescendant=${activeRow >= from && activeRow < to ? `series-row-${activeRow}` : nothing}
-    @scroll=${actions.listScrolled}
+    @scroll=${() => actions.listScrolled()}
     @keydown=${(/** @type {KeyboardEvent} */ event) => onKey(event, state, actions)}
   >
     <div .style=${`height: ${from * rowHeight}px`} role="presentation"></div>

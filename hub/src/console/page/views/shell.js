@@ -82,11 +82,11 @@ function navLink({ route, overview }, { name, text }) {
  * @param {ShellActions} actions
  */
 const pageButtons = ({ theme }, actions) => html`
-  <button type="button" @click=${actions.nextTheme}>${icons.theme}<span>Theme: ${themeNames[theme]}</span></button>
+  <button type="button" @click=${() => actions.nextTheme()}>${icons.theme}<span>Theme: ${themeNames[theme]}</span></button>
   <button class="wide-only" type="button" @click=${() => actions.setOverlay('shortcuts')}>
     ${icons.keys}<span>Shortcuts</span><kbd aria-hidden="true">?</kbd>
   </button>
-  <button type="button" @click=${actions.signOut}>${icons.signOut}<span>Sign out</span></button>`
+  <button type="button" @click=${() => actions.signOut()}>${icons.signOut}<span>Sign out</span></button>`
 
 /** @param {AppState} state */
 const hubLine = ({ connection, overview, nowMs }) => html`<div class="hub-line">
@@ -120,7 +120,7 @@ function banners({ connection, failure, nowMs }, actions) {
         ? html`<div class="banner" role="status">
             ${icons.warning}
             <span>${connection.reason} Trying again ${inText(connection.retryAtMs - nowMs)}.</span>
-            <button class="button small" type="button" @click=${actions.retryConnection}>Try now</button>
+            <button class="button small" type="button" @click=${() => actions.retryConnection()}>Try now</button>
           </div>`
         : nothing
     }
@@ -130,7 +130,7 @@ function banners({ connection, failure, nowMs }, actions) {
         : html`<div class="banner failure" role="alert">
             ${icons.critical}
             <span>${failure}</span>
-            <button class="button small" type="button" @click=${actions.dismissFailure}>Dismiss</button>
+            <button class="button small" type="button" @click=${() => actions.dismissFailure()}>Dismiss</button>
           </div>`
     }`
 }
