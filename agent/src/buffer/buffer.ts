@@ -5,6 +5,8 @@
  * - `accept` calls back without an error only after the message's readings (or its dead letter), its receipt and the counters
  *   are committed and fsynced in ONE transaction. An error means that nothing of the message was kept.
  * - Messages are committed in the order of `accept`; callbacks come in that order too.
+ * - Unsealed readings stand in ranges: the live one, to which commits add, and the backlog behind it, after `split`. Every reading is
+ *   sealed exactly once or in the ledger, from whichever lane and whatever happens in between.
  * - A sealed batch never changes: contents, epoch, seq and bytes are stored before `seal` resolves; after a restart `pending`
  *   returns it byte for byte.
  * - A reading leaves the buffer only by `acknowledge` (then kept as a copy, first to be evicted) or by eviction into the ledger.
@@ -14,6 +16,7 @@
  */
 import type { Counters, LossRange } from '@tributary/shared/batch/batch'
 import type { TributaryError } from '@tributary/shared/errors'
+import type { Lane } from '@tributary/shared/protocol'
 import type { Reading } from '@tributary/shared/reading'
 
 /** A payload that did not decode. */
@@ -66,8 +69,14 @@ export interface SealedBatch {
 export interface BufferStats {
   readonly files: number
   readonly bytes: number
-  /** Readings not yet acknowledged by the hub. */
+  /** Readings not yet acknowledged by the hub: unsealed of both lanes, and in sealed batches. */
   readonly backlogReadings: number
+  /** In the live range, not sealed. */
+  readonly unsealedLive: number
+  /** In the ranges behind it, not sealed. */
+  readonly unsealedBacklog: number
+  /** Ranges behind the live one; each outage that came during a drain adds one, at most 63. */
+  readonly backlogRanges: number
   readonly oldestUs: number | null
   readonly deadLetters: number
   /** Dead letters pushed out by the bounds, since the first start. */
@@ -86,8 +95,16 @@ export interface Buffer {
   receipts(): readonly Receipt[]
   /** Forget a receipt (PUBREL of an open QoS 2 message): resolves when durable. */
   release(scope: string, id: number): Promise<void>
-  /** Seal the oldest unsent readings, at most `maxReadings`, into the next batch; null when there are none. */
-  seal(maxReadings: number): Promise<SealedBatch | null>
+  /**
+   * Seal at most `maxReadings` into the next batch: of the live range its oldest, of the backlog the oldest of all; null when the lane
+   * has none. Without a `split` everything is in the live range.
+   */
+  seal(maxReadings: number, lane: Lane): Promise<SealedBatch | null>
+  /**
+   * What is unsealed becomes backlog, but for what came within `freshMs`: that, and what comes, is the live lane's. Durable when it
+   * resolves. False when nothing was split off: all is fresh, or there are 64 ranges.
+   */
+  split(freshMs: number): Promise<boolean>
   /** Sealed and not acknowledged, oldest first: what a restarted agent sends before anything new. */
   pending(): Promise<readonly SealedBatch[]>
   /** The hub has it durable. The copy stays until evicted. */

@@ -57,17 +57,22 @@ export class Epochs {
   }
 
   /** Make a batch pending (again). */
-  pend(state: EpochState, batch: PendingBatch): void {
-    if (state.pending.some(other => other.seq === batch.seq)) return
-    state.pending.push(batch)
-    state.pending.sort((a, b) => a.seq - b.seq)
+  pend({ pending }: EpochState, batch: PendingBatch): void {
+    const at = placeOf(pending, batch.seq)
+    if (pending[at]?.seq !== batch.seq) pending.splice(at, 0, batch)
+  }
+
+  pendingBatch(epoch: number, seq: number): PendingBatch | undefined {
+    const pending = this.find(epoch)?.pending ?? []
+    const batch = pending[placeOf(pending, seq)]
+    return batch?.seq === seq ? batch : undefined
   }
 
   /** Take a batch out of the pending ones; undefined when it is not pending. */
   remove(epoch: number, seq: number): PendingBatch | undefined {
-    const state = this.find(epoch)
-    const at = state?.pending.findIndex(batch => batch.seq === seq) ?? -1
-    return at < 0 ? undefined : state?.pending.splice(at, 1)[0]
+    const pending = this.find(epoch)?.pending ?? []
+    const at = placeOf(pending, seq)
+    return pending[at]?.seq === seq ? pending.splice(at, 1)[0] : undefined
   }
 
   floor(epoch: number): number {
@@ -89,4 +94,16 @@ export class Epochs {
   needsFile(file: number): boolean {
     return this.states.some(state => state.pending.some(batch => batch.file === file))
   }
+}
+
+/** Index of the first batch with a seq of at least `seq`. */
+function placeOf(pending: readonly PendingBatch[], seq: number): number {
+  let low = 0
+  let high = pending.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((pending[middle] as PendingBatch).seq < seq) low = middle + 1
+    else high = middle
+  }
+  return low
 }

@@ -7,6 +7,7 @@
  */
 import { randomInt } from 'node:crypto'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
+import type { Lane } from '@tributary/shared/protocol'
 import { readBootId } from './boot-id.ts'
 import type { Buffer, BufferStats, Message, Receipt, SealedBatch, StoredDeadLetter } from './buffer.ts'
 import { type BufferConfig, bufferConfig } from './buffer-config.ts'
@@ -112,13 +113,17 @@ class SqliteBuffer implements Buffer {
     })
   }
 
-  async seal(maxReadings: number): Promise<SealedBatch | null> {
+  async seal(maxReadings: number, lane: Lane): Promise<SealedBatch | null> {
     const agentId = this.parts.agentId()
     if (agentId === null) return null
     const [seconds, nanoseconds] = process.hrtime()
     const monotonicUs = seconds * 1_000_000 + Math.floor(nanoseconds / 1000)
     const header = { agentId, bootId: this.bootId, monotonicUs, wallUs: Date.now() * 1000 }
-    return this.parts.link.call({ op: 'seal', maxReadings, header })
+    return this.parts.link.call({ op: 'seal', maxReadings, lane, header })
+  }
+
+  split(freshMs: number): Promise<boolean> {
+    return this.parts.link.call({ op: 'split', freshMs })
   }
 
   pending(): Promise<readonly SealedBatch[]> {

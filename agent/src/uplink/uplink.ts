@@ -165,7 +165,7 @@ export class Uplink {
     const dueInMs = this.#linger.dueInMs(this.#clock.monotonicMs())
     if (dueInMs === null) return Math.max(idleLookMs, lingerMs)
     if (dueInMs > 0) return dueInMs
-    const batch = await buffer.seal(maxReadings)
+    const batch = await buffer.seal(maxReadings, 'live')
     this.#linger.sealed()
     if (batch) this.#outbox.add([batch])
     return Math.max(idleLookMs, lingerMs)
