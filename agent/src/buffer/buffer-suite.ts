@@ -140,7 +140,24 @@ export function bufferSuite(name: string, subject: () => SuiteSubject): void {
       const two = await first.seal(10, 'live')
       await first.close()
       const second = await open(from)
-      expect(await second.pending()).toEqual([one, two])
+      expect(await second.pending(1000)).toEqual([one, two])
+    })
+
+    test('pending batches come in pages, oldest first, each once', async () => {
+      const from = begin()
+      const first = await open(from)
+      for (const tsUs of [1, 2, 3, 4, 5]) {
+        await accept(first, message([reading('a', tsUs, tsUs)]))
+        if (tsUs < 4) await first.seal(1, 'live')
+      }
+      await first.close()
+      const second = await open(from)
+      for (let i = 0; i < 2; i++) await second.seal(1, 'live')
+      const pages: number[][] = []
+      for (let page = await second.pending(2); page.length > 0; page = await second.pending(2, page.at(-1))) {
+        pages.push(page.map(({ newestUs }) => newestUs))
+      }
+      expect(pages).toEqual([[1, 2], [3, 4], [5]])
     })
 
     test('an acknowledged batch is not pending any more and raises the floor', async () => {
@@ -151,16 +168,16 @@ export function bufferSuite(name: string, subject: () => SuiteSubject): void {
         await buffer.seal(1, 'live')
       }
       await buffer.acknowledge(buffer.epoch, 2)
-      expect((await buffer.pending()).map(({ seq, floor }) => [seq, floor])).toEqual([
+      expect((await buffer.pending(1000)).map(({ seq, floor }) => [seq, floor])).toEqual([
         [1, 1],
         [3, 1],
       ])
       await buffer.acknowledge(buffer.epoch, 1)
       await buffer.acknowledge(buffer.epoch, 1)
-      expect((await buffer.pending()).map(({ seq, floor }) => [seq, floor])).toEqual([[3, 3]])
+      expect((await buffer.pending(1000)).map(({ seq, floor }) => [seq, floor])).toEqual([[3, 3]])
       await buffer.close()
       const again = await open(from)
-      expect((await again.pending()).map(({ seq }) => seq)).toEqual([3])
+      expect((await again.pending(1000)).map(({ seq }) => seq)).toEqual([3])
     })
 
     test('acknowledging what was never sealed is refused', async () => {
@@ -180,7 +197,7 @@ export function bufferSuite(name: string, subject: () => SuiteSubject): void {
       }
       expect((await buffer.stats()).backlogReadings).toBe(0)
       expect(await buffer.settle(buffer.epoch, 2)).toBe(2)
-      const pending = await buffer.pending()
+      const pending = await buffer.pending(1000)
       expect(pending.map(({ seq }) => seq)).toEqual([2, 3])
       expect(pending.map(({ body }) => body)).toEqual(bodies.slice(1))
       expect(await buffer.settle(987, 2)).toBe(0)

@@ -8,7 +8,7 @@
  * - Unsealed readings stand in ranges: the live one, to which commits add, and the backlog behind it, after `split`. Every reading is
  *   sealed exactly once or in the ledger, from whichever lane and whatever happens in between.
  * - A sealed batch never changes: contents, epoch, seq and bytes are stored before `seal` resolves; after a restart `pending`
- *   returns it byte for byte.
+ *   returns it byte for byte. Only `reseal` ends its identity, and gives its readings another.
  * - A reading leaves the buffer only by `acknowledge` (then kept as a copy, first to be evicted) or by eviction into the ledger.
  * - After a crash every committed row is readable, or its loss is in the ledger.
  *
@@ -18,6 +18,7 @@ import type { Counters, LossRange } from '@tributary/shared/batch/batch'
 import type { TributaryError } from '@tributary/shared/errors'
 import type { Lane } from '@tributary/shared/protocol'
 import type { Reading } from '@tributary/shared/reading'
+import type { BatchId } from './epochs.ts'
 
 /** A payload that did not decode. */
 export interface DeadLetter {
@@ -82,6 +83,8 @@ export interface BufferStats {
   /** Dead letters pushed out by the bounds, since the first start. */
   readonly deadLettersDropped?: number
   readonly sealedPending: number
+  /** Batches sealed again under another epoch because the hub had their identity with other contents, since the first start. */
+  readonly resealedBatches: number
   readonly counters: Counters
   readonly losses: readonly LossRange[]
   /** Accepting now; false while commits fail (publishers are then refused). */
@@ -89,6 +92,7 @@ export interface BufferStats {
 }
 
 export interface Buffer {
+  /** Under which batches are sealed: drawn at random at every start, and anew by a `reseal` of one of it. */
   readonly epoch: number
   accept(message: Message, done: (error: TributaryError | null) => void): void
   /** The receipts that survived the last stop, for the sources to recognise redeliveries with. */
@@ -105,10 +109,18 @@ export interface Buffer {
    * resolves. False when nothing was split off: all is fresh, or there are 64 ranges.
    */
   split(freshMs: number): Promise<boolean>
-  /** Sealed and not acknowledged, oldest first: what a restarted agent sends before anything new. */
-  pending(): Promise<readonly SealedBatch[]>
+  /**
+   * Sealed and not acknowledged, oldest first, at most `max`: what a restarted agent sends before anything new. With `after`, those
+   * that follow that one; an empty list is the end.
+   */
+  pending(max: number, after?: BatchId | null): Promise<readonly SealedBatch[]>
   /** The hub has it durable. The copy stays until evicted. */
   acknowledge(epoch: number, seq: number): Promise<void>
+  /**
+   * The hub has other contents under this identity (a cloned or restored gateway): the batch's readings become a new batch under
+   * another epoch, durable when it resolves, and the old identity goes into the ledger. Null when the batch is lost.
+   */
+  reseal(epoch: number, seq: number): Promise<SealedBatch | null>
   /**
    * The hub's stored floor for `epoch`, as answered. When it falls below an earlier answer, kept copies from there on become
    * pending again and what is no longer kept goes to the ledger; returns how many batches will be sent again.

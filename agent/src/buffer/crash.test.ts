@@ -51,7 +51,7 @@ test.each(['worker', 'in-process'])(
       expect(stats.losses).toEqual([])
       expect(lawHolds(stats.counters)).toBe(true)
 
-      const pending = await buffer.pending()
+      const pending = await buffer.pending(1000)
       const found: number[] = []
       for (const batch of pending) {
         const known = heard.sealed.get(`${batch.epoch}/${batch.seq}`)

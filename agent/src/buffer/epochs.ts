@@ -22,12 +22,22 @@ export interface EpochState {
   settled: number
   /** By seq, ascending. */
   pending: PendingBatch[]
+  /** Seqs whose readings went out under another epoch; absent for none. Whatever the hub forgets, they are not sent again. */
+  resealed?: number[]
 }
+
+export interface BatchId {
+  readonly epoch: number
+  readonly seq: number
+}
+
+/** Exclusive; epochs are drawn from 1 on. */
+export const maxEpoch = 2 ** 48 - 1
 
 const maxIdleEpochs = 64
 
 export class Epochs {
-  readonly states: EpochState[]
+  states: EpochState[]
 
   constructor(states: EpochState[]) {
     this.states = states
@@ -73,6 +83,25 @@ export class Epochs {
     const pending = this.find(epoch)?.pending ?? []
     const at = placeOf(pending, seq)
     return pending[at]?.seq === seq ? pending.splice(at, 1)[0] : undefined
+  }
+
+  /** A pending batch goes out under another epoch. */
+  reseal(epoch: number, seq: number): void {
+    this.remove(epoch, seq)
+    const state = this.get(epoch)
+    state.resealed = [...(state.resealed ?? []), seq]
+  }
+
+  /** The pending batches after one, at most `max`, epochs in the order in which they began. Unknown or null: from the first. */
+  pendingAfter(after: BatchId | null, max: number): BatchId[] {
+    const begin = Math.max(0, after ? this.states.findIndex(({ epoch }) => epoch === after.epoch) : 0)
+    const ids: BatchId[] = []
+    for (const { epoch, pending } of this.states.slice(begin)) {
+      const from = epoch === after?.epoch ? placeOf(pending, after.seq + 1) : 0
+      for (const { seq } of pending.slice(from, from + max - ids.length)) ids.push({ epoch, seq })
+      if (ids.length >= max) break
+    }
+    return ids
   }
 
   floor(epoch: number): number {

@@ -110,7 +110,7 @@ test('sealed batches that are evicted stand in the ledger under their own seq', 
   const bySeq = losses.filter(loss => loss.epoch === buffer.epoch && loss.fromSeq <= 10)
   expect(bySeq).toMatchObject([{ fromSeq: 1, reason: 'evicted', exact: true }])
   expect(losses.reduce((sum, { readings }) => sum + readings, 0)).toBe(counters.evicted)
-  const pending = await buffer.pending()
+  const pending = await buffer.pending(1000)
   expect(pending.every(({ floor, seq }) => floor <= seq)).toBe(true)
   expect((await buffer.seal(10, 'live'))?.floor).toBeGreaterThan(10)
 })

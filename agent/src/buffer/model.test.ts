@@ -158,10 +158,10 @@ class Restart implements fc.AsyncCommand<Model, Real> {
   check = () => true
   toString = () => 'restart'
   async run(model: Model, real: Real) {
-    const before = await real.buffer.pending()
+    const before = await real.buffer.pending(1000)
     await real.buffer.close()
     real.buffer = await open(real.folder)
-    expect(await real.buffer.pending()).toEqual(before)
+    expect(await real.buffer.pending(1000)).toEqual(before)
     expect(new Map(real.buffer.receipts().map(one => [`${one.scope}/${one.id}`, one.digest]))).toEqual(model.receipts)
   }
 }
@@ -170,7 +170,7 @@ class Check implements fc.AsyncCommand<Model, Real> {
   check = () => true
   toString = () => 'check'
   async run(model: Model, real: Real) {
-    const pending = await real.buffer.pending()
+    const pending = await real.buffer.pending(1000)
     expect(new Set(pending.map(({ epoch, seq }) => `${epoch}/${seq}`))).toEqual(new Set(model.pending.keys()))
     for (const { epoch, seq, floor } of pending) {
       const seqs = [...model.pending.keys()]

@@ -125,6 +125,7 @@ function load(
     }),
     arrivals: new Arrivals(),
     counters: progress?.counters ?? noCounters,
+    resealed: progress?.resealed ?? 0,
     dirty: own === null,
     catalogueDirty: tail.state('catalogue') === null,
     doomed: [],

@@ -74,7 +74,7 @@ test('whatever is damaged after a kill: it opens, nothing is there twice, nothin
       rmSync(folder, { recursive: true })
 
       const buffer = await open(broken)
-      const found = (await buffer.pending()).flatMap(({ body }) => contents(body).map(([, number]) => number))
+      const found = (await buffer.pending(1000)).flatMap(({ body }) => contents(body).map(([, number]) => number))
       for (const lane of ['backlog', 'live'] as const) {
         for (let batch = await buffer.seal(1000, lane); batch; batch = await buffer.seal(1000, lane)) {
           found.push(...contents(batch.body).map(([, number]) => number))

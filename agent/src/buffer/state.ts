@@ -52,6 +52,8 @@ export interface Progress {
   readonly tailFirstRow: number
   readonly holes: readonly (readonly [number, number])[]
   readonly droppedLetters: number
+  /** Batches sealed again under another epoch; files of layout 1 do not tell. */
+  readonly resealed?: number
 }
 
 export interface LedgerState {
@@ -65,7 +67,8 @@ export interface StoreState {
   readonly folder: string
   readonly lock: FolderLock
   readonly mark: MarkFile
-  readonly epoch: number
+  /** Under which batches are sealed: drawn at the start, and anew when the hub shows that somebody else seals under it. */
+  epoch: number
   readonly epochs: Epochs
   readonly ledger: Ledger
   readonly receipts: ReceiptBook
@@ -82,6 +85,8 @@ export interface StoreState {
   readonly unsealed: UnsealedRanges
   readonly arrivals: Arrivals
   counters: Counters
+  /** Batches sealed again since the first start. */
+  resealed: number
   /** `progress` in the tail is behind. */
   dirty: boolean
   catalogueDirty: boolean
@@ -117,7 +122,8 @@ export function writeState(state: StoreState, tail: BufferFile = state.tail): vo
     const { dropped: droppedLetters } = state.letters
     const { live, behind } = state.unsealed
     const ranges = { cursor: live.from, unsealed: live.readings, behind }
-    const progress: Progress = { row, counters, ...ranges, epochs, tailFirstRow, holes, droppedLetters }
+    const { resealed } = state
+    const progress: Progress = { row, counters, ...ranges, epochs, tailFirstRow, holes, droppedLetters, resealed }
     tail.putState('progress', progress)
   }
   if (state.catalogueDirty) tail.putState('catalogue', state.closed)

@@ -10,10 +10,12 @@ import type { Lane } from '@tributary/shared/protocol'
 import type { BufferStats, Receipt, SealedBatch, StoredDeadLetter } from './buffer.ts'
 import { commitGroup } from './commit.ts'
 import { acknowledge, pendingBatches, settle } from './copies.ts'
+import type { BatchId } from './epochs.ts'
 import { finishEviction, keepBounds, makeRoom, watchDisk } from './eviction.ts'
 import type { Group } from './group.ts'
 import { openStore, type StoreOptions } from './open-store.ts'
 import { setTailAside } from './repair.ts'
+import { reseal } from './reseal.ts'
 import { rotateWhenFull } from './rotate.ts'
 import { oldestUnsealedUs, type SealHeader, seal, splitLanes } from './sealing.ts'
 import { bufferBytes, closeReader, flushState, type StoreState } from './state.ts'
@@ -23,8 +25,9 @@ export type StoreRequest =
   | { readonly op: 'commit'; readonly group: Group }
   | { readonly op: 'seal'; readonly maxReadings: number; readonly lane: Lane; readonly header: SealHeader }
   | { readonly op: 'split'; readonly freshMs: number }
-  | { readonly op: 'pending' }
+  | { readonly op: 'pending'; readonly max: number; readonly after: BatchId | null }
   | { readonly op: 'acknowledge'; readonly epoch: number; readonly seq: number }
+  | { readonly op: 'reseal'; readonly epoch: number; readonly seq: number }
   | { readonly op: 'settle'; readonly epoch: number; readonly settled: number }
   | { readonly op: 'stats' }
   | { readonly op: 'deadLetters'; readonly limit: number }
@@ -42,6 +45,7 @@ export interface StoreResults {
   split: boolean
   pending: readonly SealedBatch[]
   acknowledge: undefined
+  reseal: SealedBatch | null
   settle: number
   stats: StoreStats
   deadLetters: readonly StoredDeadLetter[]
@@ -98,10 +102,12 @@ export class Store {
       case 'split':
         return splitLanes(state, request.freshMs)
       case 'pending':
-        return pendingBatches(state)
+        return pendingBatches(state, request.max, request.after)
       case 'acknowledge':
         acknowledge(state, request.epoch, request.seq)
         return undefined
+      case 'reseal':
+        return reseal(state, request.epoch, request.seq)
       case 'settle':
         return settle(state, request.epoch, request.settled)
       case 'stats':
@@ -168,6 +174,7 @@ export class Store {
       deadLetters: state.letters.count,
       deadLettersDropped: state.letters.dropped,
       sealedPending: state.epochs.pendingCount,
+      resealedBatches: state.resealed,
       counters: state.counters,
       losses,
     }

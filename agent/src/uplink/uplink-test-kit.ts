@@ -41,7 +41,7 @@ export class MemoryBuffer implements UplinkBuffer {
     return batch
   }
 
-  async pending(): Promise<readonly SealedBatch[]> {
+  async pending(_max: number): Promise<readonly SealedBatch[]> {
     this.#check()
     return this.sealed.filter(batch => this.#pending.has(batch.seq))
   }
@@ -78,6 +78,7 @@ export class MemoryBuffer implements UplinkBuffer {
       oldestUs: null,
       deadLetters: 0,
       sealedPending: this.#pending.size,
+      resealedBatches: 0,
       counters,
       losses: [],
       writable: true,

@@ -388,7 +388,7 @@ describe('a refused batch', () => {
     ])
     expect(uplink?.status()).toMatchObject({ state: 'sending', detail: expect.stringContaining('refuses a batch') })
     expect(logged.filter(line => line.level === 'error')).toHaveLength(1)
-    expect((await buffer.pending()).map(batch => batch.seq)).toEqual([1])
+    expect((await buffer.pending(1000)).map(batch => batch.seq)).toEqual([1])
   })
 
   test('is tried again, ever more slowly, until the hub takes it', async () => {
@@ -469,7 +469,7 @@ describe('stopping', () => {
     await until(() => hub.received.length === 1)
     await uplink?.stop()
     expect(uplink?.status().state).toBe('stopped')
-    expect((await buffer.pending()).map(batch => batch.seq)).toEqual([1])
+    expect((await buffer.pending(1000)).map(batch => batch.seq)).toEqual([1])
   })
 
   test('ends a long wait at once', async () => {

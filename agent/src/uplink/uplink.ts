@@ -156,7 +156,7 @@ export class Uplink {
     const { lingerMs, maxReadings, maxHeld } = this.#config
     if (this.#outbox.waiting > 0) return lookEveryMs
     if (this.#lookForPending) {
-      this.#outbox.add(await buffer.pending())
+      this.#outbox.add(await buffer.pending(1000))
       this.#lookForPending = false
       if (this.#outbox.waiting > 0) return lookEveryMs
     }
