@@ -53,7 +53,7 @@ function describe({
     ...(uplink === null ? [] : describeBacklog(buffer, uplink)),
     uplink === null
       ? 'uplink     off'
-      : `uplink     ${uplink.state} to ${uplink.hub}${uplink.detail === '' ? '' : `: ${uplink.detail}`}; ${uplink.sentBatches} batches, ${uplink.sentReadings} readings sent`,
+      : `uplink     ${uplink.state} to ${uplink.hub}${uplink.proxy === null ? '' : ` through ${uplink.proxy}`}${uplink.detail === '' ? '' : `: ${uplink.detail}`}; ${uplink.sentBatches} batches, ${uplink.sentReadings} readings sent`,
     ...sabotage.map(word => `SABOTAGE   ${word}`),
   ]
 }

@@ -9,6 +9,8 @@ export interface UplinkConfig {
   readonly insecure: boolean
   /** PEM file with the certificates that sign the hub's; replaces the built-in roots. Null for those. Default null. */
   readonly caFile: string | null
+  /** Address of an HTTP proxy on the way to the hub, `none`, or null to go by HTTPS_PROXY and NO_PROXY. May hold a password. Default null. */
+  readonly proxy: string | null
   /** Most readings in a batch; so many are sealed at once. 1 … 100,000, default 1000. */
   readonly maxReadings: number
   /** Fewer are sealed this long after the oldest of them was noticed, ms. 0 … 60,000, default 200. */
@@ -43,6 +45,7 @@ export function uplinkConfig(given: Partial<UplinkConfig> = {}): UplinkConfig {
     hub: null,
     insecure: false,
     caFile: null,
+    proxy: null,
     maxReadings: 1000,
     lingerMs: 200,
     maxInFlight: 8,

@@ -30,6 +30,8 @@ export interface UplinkStatus {
   /** One line for people: why it waits, or nothing. */
   readonly detail: string
   readonly hub: string
+  /** Address of the proxy on the way, without its user; null when there is none. */
+  readonly proxy: string | null
   /** By this machine's clock, ms; null before the first. */
   readonly lastSuccessMs: number | null
   readonly lastError: { readonly atMs: number; readonly code: ErrorCode; readonly detail: string } | null

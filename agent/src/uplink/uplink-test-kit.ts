@@ -21,6 +21,8 @@ export class MemoryBuffer implements UplinkBuffer {
   newestUs = Date.now() * 1000
   /** Most pending batches that were handed out at once. */
   largestPage = 0
+  /** How often somebody looked what there is. */
+  looks = 0
   readonly #unsealed: Record<Lane, number> = { live: 0, backlog: 0 }
   #pending = new Set<number>()
   #settled = 0
@@ -79,6 +81,7 @@ export class MemoryBuffer implements UplinkBuffer {
 
   async stats(): Promise<BufferStats> {
     this.#check()
+    this.looks++
     const sealedReadings = this.sealed
       .filter(batch => this.#pending.has(batch.seq))
       .reduce((sum, batch) => sum + batch.readings, 0)

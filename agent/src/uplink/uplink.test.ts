@@ -190,6 +190,19 @@ describe('draining', () => {
     expect(buffer.acknowledged).toEqual(Array.from({ length: 300 }, (_, i) => i + 1))
   })
 
+  test('with a bandwidth the next request waits until there is room for it', async () => {
+    let nowMs = 0
+    const clock = new HubClock({ wallMs: Date.now, monotonicMs: () => nowMs })
+    buffer.arrive(2)
+    run({ maxReadings: 1, lingerMs: 0, maxBytesPerS: 1000 }, { clock })
+    await until(() => buffer.acknowledged.length === 1)
+    const { looks } = buffer
+    await until(() => buffer.looks >= looks + 3)
+    expect(hub.received).toHaveLength(1)
+    nowMs += 10_000
+    await until(() => buffer.acknowledged.length === 2)
+  })
+
   test('rejected readings are counted by reason', async () => {
     const rejected = [
       { index: 0, reason: 'future' },

@@ -18,6 +18,7 @@ import type { Lane } from '@tributary/shared/protocol'
 import type { Buffer } from '../buffer/buffer.ts'
 import { HubClock } from '../identity/hub-clock.ts'
 import { HubConnection } from '../identity/hub-connection.ts'
+import { findProxy } from '../identity/hub-proxy.ts'
 import { parseHubUrl } from '../identity/hub-url.ts'
 import type { Identity } from '../identity/identity.ts'
 import { Bandwidth } from './bandwidth.ts'
@@ -69,6 +70,7 @@ export class Uplink {
   readonly #stop = new AbortController()
   readonly #underWay = new Set<Promise<void>>()
   #connection: HubConnection | null = null
+  #proxyOrigin: string | null = null
   #running: Promise<void> | null = null
   /** Why the hub takes nothing now; null when it does. */
   #setback: Setback | null = null
@@ -90,12 +92,16 @@ export class Uplink {
     this.#supply = new Supply({ ...parts, monotonicMs: () => this.#clock.monotonicMs() })
   }
 
-  /** Throws `config` when the hub's address or the CA file cannot be used. */
+  /** Throws `config` when the address of the hub or its proxy, or the CA file cannot be used. */
   start(): void {
     const { hub, insecure, caFile, maxInFlight, connectTimeoutMs, answerTimeoutMs } = this.#config
+    const url = parseHubUrl(hub ?? this.#options.identity.hub, insecure)
+    const proxy = findProxy(url, this.#config.proxy, process.env)
+    this.#proxyOrigin = proxy?.url.origin ?? null
     this.#connection = new HubConnection({
-      url: parseHubUrl(hub ?? this.#options.identity.hub, insecure),
+      url,
       caFile,
+      proxy,
       // The backlog's, and one of the live lane.
       connections: maxInFlight + 1,
       connectTimeoutMs,
@@ -318,6 +324,7 @@ export class Uplink {
       state: this.#state(),
       detail: this.#detail(),
       hub: this.#connection?.origin ?? this.#config.hub ?? this.#options.identity.hub,
+      proxy: this.#proxyOrigin,
       lastSuccessMs: this.#tally.lastSuccessMs,
       lastError: this.#lastError,
       backlogReadings: this.#supply.backlogReadings,
