@@ -168,6 +168,7 @@ export function bufferSuite(name: string, subject: () => SuiteSubject): void {
         await buffer.seal(1, 'live')
       }
       await buffer.acknowledge(buffer.epoch, 2)
+      expect(await Promise.all([1, 2, 4].map(seq => buffer.isPending(buffer.epoch, seq)))).toEqual([true, false, false])
       expect((await buffer.pending(1000)).map(({ seq, floor }) => [seq, floor])).toEqual([
         [1, 1],
         [3, 1],

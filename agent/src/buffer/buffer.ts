@@ -114,6 +114,8 @@ export interface Buffer {
    * that follow that one; an empty list is the end.
    */
   pending(max: number, after?: BatchId | null): Promise<readonly SealedBatch[]>
+  /** Is it still to be sent? Not any more when it was acknowledged, or evicted meanwhile and is in the ledger. */
+  isPending(epoch: number, seq: number): Promise<boolean>
   /** The hub has it durable. The copy stays until evicted. */
   acknowledge(epoch: number, seq: number): Promise<void>
   /**

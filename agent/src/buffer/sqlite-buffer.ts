@@ -135,6 +135,10 @@ class SqliteBuffer implements Buffer {
     return this.parts.link.call({ op: 'pending', max, after })
   }
 
+  isPending(epoch: number, seq: number): Promise<boolean> {
+    return this.parts.link.call({ op: 'isPending', epoch, seq })
+  }
+
   acknowledge(epoch: number, seq: number): Promise<void> {
     return this.parts.link.call({ op: 'acknowledge', epoch, seq })
   }

@@ -26,6 +26,7 @@ export type StoreRequest =
   | { readonly op: 'seal'; readonly maxReadings: number; readonly lane: Lane; readonly header: SealHeader }
   | { readonly op: 'split'; readonly freshMs: number }
   | { readonly op: 'pending'; readonly max: number; readonly after: BatchId | null }
+  | { readonly op: 'isPending'; readonly epoch: number; readonly seq: number }
   | { readonly op: 'acknowledge'; readonly epoch: number; readonly seq: number }
   | { readonly op: 'reseal'; readonly epoch: number; readonly seq: number }
   | { readonly op: 'settle'; readonly epoch: number; readonly settled: number }
@@ -44,6 +45,7 @@ export interface StoreResults {
   seal: SealedBatch | null
   split: boolean
   pending: readonly SealedBatch[]
+  isPending: boolean
   acknowledge: undefined
   reseal: SealedBatch | null
   settle: number
@@ -103,6 +105,8 @@ export class Store {
         return splitLanes(state, request.freshMs)
       case 'pending':
         return pendingBatches(state, request.max, request.after)
+      case 'isPending':
+        return state.epochs.pendingBatch(request.epoch, request.seq) !== undefined
       case 'acknowledge':
         acknowledge(state, request.epoch, request.seq)
         return undefined

@@ -14,6 +14,8 @@ export interface Outgoing {
   readonly lane: Lane
   /** Tries that the hub has answered by refusing the batch itself. */
   readonly refusals: number
+  /** It was tried before, and may have been evicted from the buffer since. */
+  readonly tried: boolean
   /** It has been sealed again under this identity: that is done once. */
   readonly resealed: boolean
 }
@@ -52,7 +54,7 @@ export class Outbox {
     const waiting = lanes.flatMap(one => this.#waiting[one].map(({ batch }) => keyOf(batch)))
     const known = new Set([...waiting, ...this.#inFlight.keys(), ...this.#held.keys()])
     const fresh = batches.filter(batch => !known.has(keyOf(batch)))
-    this.#waiting[lane].push(...fresh.map(batch => ({ batch, lane, refusals: 0, resealed: false })))
+    this.#waiting[lane].push(...fresh.map(batch => ({ batch, lane, refusals: 0, tried: false, resealed: false })))
   }
 
   /** The next batch to send of these lanes, now in flight: a held one whose time has come, else the first that waits. */
@@ -65,7 +67,7 @@ export class Outbox {
     return next
   }
 
-  /** Stored at the hub. */
+  /** Stored at the hub, or not to be sent any more. */
   done({ batch }: Outgoing): void {
     this.#inFlight.delete(keyOf(batch))
   }
@@ -92,13 +94,13 @@ export class Outbox {
     // Epochs are random, so only a batch's own epoch orders it: in front of the first later one, else of everything.
     const waiting = this.#waiting[outgoing.lane]
     const later = waiting.findIndex(({ batch: other }) => other.epoch !== epoch || other.seq > seq)
-    waiting.splice(later < 0 ? waiting.length : later, 0, outgoing)
+    waiting.splice(later < 0 ? waiting.length : later, 0, { ...outgoing, tried: true })
   }
 
   /** Its readings have another identity from here on, and go first in its lane. */
   replace({ batch: old, lane }: Outgoing, batch: SealedBatch): void {
     this.#inFlight.delete(keyOf(old))
-    this.#waiting[lane].unshift({ batch, lane, refusals: 0, resealed: true })
+    this.#waiting[lane].unshift({ batch, lane, refusals: 0, tried: false, resealed: true })
   }
 
   /** The hub refuses the batch itself: set it aside, try again after between half and all of a ceiling that doubles. */
@@ -110,7 +112,7 @@ export class Outbox {
     const retryAtMs = nowMs + (ceilingMs / 2) * (1 + this.#random())
     const { epoch, seq, readings } = outgoing.batch
     const held = { epoch, seq, readings, code, detail, tries: refusals }
-    this.#held.set(key, { ...held, outgoing: { ...outgoing, refusals }, retryAtMs })
+    this.#held.set(key, { ...held, outgoing: { ...outgoing, refusals, tried: true }, retryAtMs })
   }
 
   waiting(lane: Lane): number {

@@ -55,6 +55,16 @@ export class MemoryBuffer implements UplinkBuffer {
     return page
   }
 
+  async isPending(_epoch: number, seq: number): Promise<boolean> {
+    this.#check()
+    return this.#pending.has(seq)
+  }
+
+  /** Pushed out, as by the bounds of a buffer. */
+  evict(seq: number): void {
+    this.#pending.delete(seq)
+  }
+
   async acknowledge(_epoch: number, seq: number): Promise<void> {
     this.#check()
     this.#pending.delete(seq)

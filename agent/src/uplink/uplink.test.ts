@@ -577,6 +577,18 @@ describe('a buffer that fails', () => {
   })
 })
 
+test('a batch that was evicted while the hub was away is not sent: it stands in the ledger', async () => {
+  hub.otherwise = says(503, 'unavailable')
+  buffer.arrive(2)
+  run({ maxReadings: 1 })
+  await until(() => (uplink?.status().failedTries ?? 0) >= 2)
+  buffer.evict(1)
+  hub.otherwise = stores
+  await until(() => buffer.acknowledged.length === 1)
+  expect(buffer.acknowledged).toEqual([2])
+  expect([...hub.stored.keys()]).toEqual([2])
+})
+
 describe('stopping', () => {
   test('cuts off what is under way and leaves it pending', async () => {
     hub.otherwise = () => undefined

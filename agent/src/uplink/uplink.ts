@@ -42,7 +42,10 @@ export interface UplinkLog {
 }
 
 export interface UplinkOptions {
-  readonly buffer: Pick<Buffer, 'seal' | 'split' | 'pending' | 'acknowledge' | 'reseal' | 'settle' | 'stats'>
+  readonly buffer: Pick<
+    Buffer,
+    'seal' | 'split' | 'pending' | 'isPending' | 'acknowledge' | 'reseal' | 'settle' | 'stats'
+  >
   readonly identity: Identity
   readonly config: UplinkConfig
   readonly log: UplinkLog
@@ -152,12 +155,25 @@ export class Uplink {
       const lookAgainMs = await this.#supply.fill(lanes)
       const next = this.#outbox.take(this.#clock.monotonicMs(), lanes)
       if (next) {
-        this.#start(connection, next)
+        if (await this.#isDue(next)) this.#start(connection, next)
+        else this.#outbox.done(next)
         return 0
       }
       waitMs = Math.min(waitMs, this.#outbox.heldDueInMs(this.#clock.monotonicMs(), lanes) ?? waitMs, lookAgainMs)
     }
     return waitMs
+  }
+
+  /** What waited long may have been evicted: then it is in the ledger, and sending it would make that untrue. */
+  async #isDue(outgoing: Outgoing): Promise<boolean> {
+    if (!outgoing.tried) return true
+    const { epoch, seq } = outgoing.batch
+    try {
+      return await this.#options.buffer.isPending(epoch, seq)
+    } catch (error) {
+      this.#outbox.putBack(outgoing, this.#clock.monotonicMs())
+      throw error
+    }
   }
 
   #start(connection: HubConnection, outgoing: Outgoing): void {
