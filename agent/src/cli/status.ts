@@ -18,12 +18,12 @@ export const status: Command = {
     if (agent === null) throw notRunning(config)
     const found = await agent.get<AgentStatus>('/status')
     context.json(found)
-    for (const line of describe(found)) context.out(line)
+    for (const line of describeStatus(found)) context.out(line)
     return unreadiness(found).length === 0 ? 0 : 1
   },
 }
 
-function describe({
+export function describeStatus({
   name,
   version,
   pid,

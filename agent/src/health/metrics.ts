@@ -181,8 +181,8 @@ const gauges: readonly Definition[] = [
   ),
   one(
     'uplink_estimated_drain_seconds',
-    'Until the hub has everything, at that rate; absent while nothing leaves',
-    status => (status.uplink?.estimatedDrainMs == null ? null : status.uplink.estimatedDrainMs / 1000),
+    'Until the hub has everything, at that rate; -1 while nothing leaves',
+    ({ uplink }) => uplink && (uplink.estimatedDrainMs === null ? -1 : uplink.estimatedDrainMs / 1000),
   ),
   one('buffer_bytes', 'Bytes of the buffer on disk', status => status.buffer.bytes),
   one('buffer_files', 'Files of the buffer', status => status.buffer.files),
