@@ -24,6 +24,7 @@ import type { AgentStatus, NamedSourceStatus } from './health/agent-status.ts'
 import { createDeadLetters } from './health/dead-letters.ts'
 import { HealthServer } from './health/health-server.ts'
 import { createMetrics, type Metrics, sampleEvery } from './health/metrics.ts'
+import { parseProxy } from './identity/hub-proxy.ts'
 import { parseHubUrl } from './identity/hub-url.ts'
 import { type Identity, loadIdentity } from './identity/identity.ts'
 import { parseBrokerAddress } from './sources/broker/broker-address.ts'
@@ -284,6 +285,7 @@ export async function checkConfig(config: AgentConfig): Promise<void> {
   createDecoder({ routes: config.decode.routes, maxPayloadBytes: config.mqtt.maxPayload })
   bufferConfig(bufferSlice(config))
   uplinkConfig(uplinkSlice(config))
+  if (config.hub.proxy !== null && config.hub.proxy !== 'none') parseProxy(config.hub.proxy, 'hub.proxy')
   if (config.hub.url !== null) parseHubUrl(config.hub.url, config.hub.insecure)
   const credentials = new Credentials(await mqttUsers(config))
   for (const { url } of config.brokers) parseBrokerAddress(url)

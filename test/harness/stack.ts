@@ -81,6 +81,8 @@ export async function stopHub({ program, dataDir }: RunningHub): Promise<void> {
 export interface AgentOptions extends StackOptions {
   /** Where the uplink sends; without it the agent only buffers. */
   readonly hubUrl?: string
+  /** More keys of the section `hub`. */
+  readonly hubKeys?: Readonly<Record<string, string>>
 }
 
 /** Start an agent on ports that it keeps over restarts. It must have been enrolled before, or it only buffers. */
@@ -89,10 +91,10 @@ export function startAgent(options: AgentOptions): Promise<RunningAgent> {
 }
 
 async function startAgentOn(mqttPort: number, healthPort: number, options: AgentOptions): Promise<RunningAgent> {
-  const { folder, config = '', hubUrl } = options
+  const { folder, config = '', hubUrl, hubKeys = {} } = options
   const dataDir = join(folder, 'agent')
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-  const configFile = writeAgentConfig(folder, dataDir, mqttPort, healthPort, hubUrl, config)
+  const configFile = writeAgentConfig({ folder, dataDir, mqttPort, healthPort, hubUrl, hubKeys, config })
   const program = new Program({
     entry: 'agent/src/main.ts',
     args: ['run', '--config', configFile, '--json'],
@@ -116,18 +118,23 @@ function programOptions({ env, wrapper, onStep, onUnexpectedEnd }: StackOptions)
   }
 }
 
-function writeAgentConfig(
-  folder: string,
-  dataDir: string,
-  mqtt: number,
-  health: number,
-  hubUrl = 'http://127.0.0.1:9',
-  more = '',
-): string {
+interface AgentFile {
+  readonly folder: string
+  readonly dataDir: string
+  readonly mqttPort: number
+  readonly healthPort: number
+  readonly hubUrl: string | undefined
+  readonly hubKeys: Readonly<Record<string, string>>
+  readonly config: string
+}
+
+function writeAgentConfig({ folder, dataDir, mqttPort, healthPort, hubUrl, hubKeys, config }: AgentFile): string {
   const file = join(folder, 'agent.yaml')
+  const hub = { url: hubUrl ?? 'http://127.0.0.1:9', max_backoff: '2s', ...hubKeys }
+  const hubLines = Object.entries(hub).map(([key, value]) => `  ${key}: ${value}\n`)
   writeFileSync(
     file,
-    `data_dir: ${quoted(dataDir)}\nhub:\n  url: ${hubUrl}\n  max_backoff: 2s\nmqtt:\n  port: ${mqtt}\nhealth:\n  port: ${health}\n${more}`,
+    `data_dir: ${quoted(dataDir)}\nhub:\n${hubLines.join('')}mqtt:\n  port: ${mqttPort}\nhealth:\n  port: ${healthPort}\n${config}`,
   )
   return file
 }
@@ -161,7 +168,7 @@ export async function enrollAgent(enrolment: Enrolment): Promise<void> {
     signal,
   )
   const { token } = JSON.parse(created) as { token: string }
-  const configFile = writeAgentConfig(folder, dataDir, 0, 0, hubUrl)
+  const configFile = writeAgentConfig({ folder, dataDir, mqttPort: 0, healthPort: 0, hubUrl, hubKeys: {}, config: '' })
   const enroll = ['enroll', '--config', configFile, '--name', name, '--json']
   await runCli('agent/src/main.ts', enroll, { TRIBUTARY_TOKEN: token }, signal)
 }

@@ -2,6 +2,7 @@
 import { ackOrder } from './ack-order.ts'
 import { codec } from './codec.ts'
 import { durability } from './durability.ts'
+import { outage } from './outage.ts'
 import type { Proof } from './proof.ts'
 
-export const proofs: readonly Proof[] = [durability, ackOrder, codec]
+export const proofs: readonly Proof[] = [durability, ackOrder, outage, codec]

@@ -10,6 +10,7 @@ import { closeSync, openSync } from 'node:fs'
 import { TributaryError } from '@tributary/shared/errors'
 import Database from 'better-sqlite3'
 import type { StoredDeadLetter } from './buffer.ts'
+import type { Cursor } from './ranges.ts'
 import {
   type BatchEntry,
   batchCrc,
@@ -22,16 +23,20 @@ import {
 } from './stored-records.ts'
 
 export const pageBytes = 1024
-/** `PRAGMA user_version` of the files of this build. */
-export const fileLayout = 1
+/** `PRAGMA user_version` of the files of this build. In layout 1 a batch does not say where its readings begin. */
+export const fileLayout = 2
 
 const schema = `
   CREATE TABLE row(n INTEGER PRIMARY KEY, readings INTEGER NOT NULL, crc INTEGER NOT NULL, receipts BLOB, data BLOB NOT NULL);
   CREATE TABLE batch(id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL, next_row INTEGER NOT NULL,
-    next_offset INTEGER NOT NULL, readings INTEGER NOT NULL, newest_us INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL);
+    next_offset INTEGER NOT NULL, readings INTEGER NOT NULL, newest_us INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL,
+    first_row INTEGER, first_offset INTEGER);
   CREATE TABLE dead_letter(id INTEGER PRIMARY KEY, source TEXT NOT NULL, origin TEXT NOT NULL, reason TEXT NOT NULL,
     received_us INTEGER NOT NULL, crc INTEGER NOT NULL, payload BLOB NOT NULL);
   CREATE TABLE state(key TEXT PRIMARY KEY, version INTEGER NOT NULL, crc INTEGER NOT NULL, value TEXT NOT NULL);`
+
+const batchEntry = `epoch, seq, first_row AS firstRow, first_offset AS firstOffset, next_row AS nextRow,
+  next_offset AS nextOffset, readings, newest_us AS newestUs`
 
 const queries = {
   begin: 'BEGIN IMMEDIATE',
@@ -41,15 +46,16 @@ const queries = {
   rowsFrom: 'SELECT n, readings, crc, receipts, data FROM row WHERE n >= ? ORDER BY n LIMIT 1',
   allRows: 'SELECT n, readings, crc, receipts, data FROM row ORDER BY n',
   lastRow: 'SELECT max(n) AS n FROM row',
-  readingsFrom: 'SELECT total(readings) AS readings FROM row WHERE n >= ?',
-  putBatch: `INSERT INTO batch(epoch, seq, next_row, next_offset, readings, newest_us, crc, body)
+  readingsBetween: `SELECT total(CASE WHEN n = $toRow THEN min(readings, $toOffset) ELSE readings END
+      - CASE WHEN n = $fromRow THEN min(readings, $fromOffset) ELSE 0 END) AS readings
+    FROM row WHERE n BETWEEN $fromRow AND $toRow`,
+  putBatch: `INSERT INTO batch(epoch, seq, first_row, first_offset, next_row, next_offset, readings, newest_us, crc, body)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  putBatchOfLayout1: `INSERT INTO batch(epoch, seq, next_row, next_offset, readings, newest_us, crc, body)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-  batch: `SELECT epoch, seq, next_row AS nextRow, next_offset AS nextOffset, readings, newest_us AS newestUs, crc, body
-    FROM batch WHERE epoch = ? AND seq = ?`,
-  allBatches: `SELECT epoch, seq, next_row AS nextRow, next_offset AS nextOffset, readings, newest_us AS newestUs, crc, body
-    FROM batch ORDER BY id`,
-  batchesFrom: `SELECT epoch, seq, next_row AS nextRow, next_offset AS nextOffset, readings, newest_us AS newestUs
-    FROM batch WHERE epoch = ? AND seq >= ? ORDER BY id`,
+  batch: `SELECT ${batchEntry}, crc, body FROM batch WHERE epoch = ? AND seq = ?`,
+  allBatches: `SELECT ${batchEntry}, crc, body FROM batch ORDER BY id`,
+  batchesFrom: `SELECT ${batchEntry} FROM batch WHERE epoch = ? AND seq >= ? ORDER BY seq`,
   putLetter:
     'INSERT INTO dead_letter(id, source, origin, reason, received_us, crc, payload) VALUES (?, ?, ?, ?, ?, ?, ?)',
   letters: `SELECT id, source, origin, reason, received_us AS receivedAtUs, crc, payload FROM dead_letter ORDER BY id`,
@@ -69,12 +75,14 @@ export interface TailOptions {
 
 export class BufferFile {
   readonly path: string
+  readonly layout: number
   private readonly database: Database.Database
   private readonly prepared = new Map<Query, Database.Statement<unknown[]>>()
 
-  private constructor(path: string, database: Database.Database) {
+  private constructor(path: string, database: Database.Database, layout: number) {
     this.path = path
     this.database = database
+    this.layout = layout
   }
 
   /** A new, empty file, open for writing. */
@@ -96,8 +104,7 @@ export class BufferFile {
       }
       database.pragma(`synchronous = ${options.fsyncOff ? 'OFF' : 'FULL'}`)
       database.pragma('wal_autocheckpoint = 400')
-      if (!create) checkLayout(path, database)
-      return new BufferFile(path, database)
+      return new BufferFile(path, database, create ? fileLayout : layoutOf(path, database))
     } catch (error) {
       database.close()
       throw error
@@ -108,8 +115,7 @@ export class BufferFile {
   static openClosed(path: string): BufferFile {
     const database = new Database(path, { readonly: true, fileMustExist: true, timeout: 0 })
     try {
-      checkLayout(path, database)
-      return new BufferFile(path, database)
+      return new BufferFile(path, database, layoutOf(path, database))
     } catch (error) {
       database.close()
       throw error
@@ -154,14 +160,17 @@ export class BufferFile {
     return (this.prepare('lastRow').get() as { n: number | null }).n ?? 0
   }
 
-  /** Readings in the rows from `n` on. */
-  readingsFrom(n: number): number {
-    return (this.prepare('readingsFrom').get(n) as { readings: number }).readings
+  /** Readings of the rows here between two positions. */
+  readingsBetween(from: Cursor, to: Cursor): number {
+    const bounds = { fromRow: from.row, fromOffset: from.offset, toRow: to.row, toOffset: to.offset }
+    return Math.max(0, (this.prepare('readingsBetween').get(bounds) as { readings: number }).readings)
   }
 
   putBatch(batch: StoredBatch): void {
-    const { epoch, seq, nextRow, nextOffset, readings, newestUs, body } = batch
-    this.prepare('putBatch').run(epoch, seq, nextRow, nextOffset, readings, newestUs, batchCrc(batch), body)
+    const { epoch, seq, firstRow, firstOffset, nextRow, nextOffset, readings, newestUs, body } = batch
+    const rest = [nextRow, nextOffset, readings, newestUs, batchCrc(batch), body]
+    if (this.layout === 1) this.prepare('putBatchOfLayout1').run(epoch, seq, ...rest)
+    else this.prepare('putBatch').run(epoch, seq, firstRow, firstOffset, ...rest)
   }
 
   batch(epoch: number, seq: number): StoredBatch | null {
@@ -224,7 +233,7 @@ export class BufferFile {
   private prepare(query: Query): Database.Statement<unknown[]> {
     let statement = this.prepared.get(query)
     if (!statement) {
-      statement = this.database.prepare(queries[query])
+      statement = this.database.prepare(this.layout === 1 ? forLayout1(queries[query]) : queries[query])
       this.prepared.set(query, statement)
     }
     return statement
@@ -236,9 +245,15 @@ export function makePrivate(path: string): void {
   closeSync(openSync(path, 'a', 0o600))
 }
 
-function checkLayout(path: string, database: Database.Database): void {
+/** A file of layout 1 is written only to save what a torn log hides; a start goes on in a new file. */
+function forLayout1(query: string): string {
+  return query.replace('first_row AS', 'NULL AS').replace('first_offset AS', 'NULL AS')
+}
+
+/** Throws `unsupported-version` or `corrupt`. */
+function layoutOf(path: string, database: Database.Database): number {
   const layout = database.pragma('user_version', { simple: true })
-  if (layout === fileLayout) return
+  if (layout === 1 || layout === fileLayout) return layout
   if (typeof layout === 'number' && layout > fileLayout) {
     throw new TributaryError(
       'unsupported-version',

@@ -81,7 +81,7 @@ export function bufferSuite(name: string, subject: () => SuiteSubject): void {
         reading('a', 1_700_000_000_000_003, 0.1 + 0.2),
       ]
       await accept(buffer, message(sent))
-      const batch = await buffer.seal(100)
+      const batch = await buffer.seal(100, 'live')
       expect(batch).toMatchObject({
         epoch: buffer.epoch,
         seq: 1,
@@ -91,7 +91,7 @@ export function bufferSuite(name: string, subject: () => SuiteSubject): void {
       })
       const expected = sent.map(({ series, tsUs, value, quality }) => [series.device, tsUs, value, quality])
       expect(contents(batch!.body).sort()).toEqual(expected.sort())
-      expect(await buffer.seal(100)).toBeNull()
+      expect(await buffer.seal(100, 'live')).toBeNull()
     })
 
     test('messages are called back in the order of accept', async () => {
@@ -112,7 +112,7 @@ export function bufferSuite(name: string, subject: () => SuiteSubject): void {
       await accept(first, message([reading('a', 1, 1), reading('a', 2, 2)]))
       await first.close()
       const second = await open(from)
-      const batch = await second.seal(100)
+      const batch = await second.seal(100, 'live')
       expect(batch?.epoch).toBe(second.epoch)
       expect(second.epoch).not.toBe(first.epoch)
       expect(contents(batch!.body).map(([, tsUs]) => tsUs)).toEqual([1, 2])
@@ -123,7 +123,7 @@ export function bufferSuite(name: string, subject: () => SuiteSubject): void {
       await accept(buffer, message(Array.from({ length: 25 }, (_, index) => reading('a', index, index))))
       const sizes: number[] = []
       const times: number[] = []
-      for (let batch = await buffer.seal(10); batch; batch = await buffer.seal(10)) {
+      for (let batch = await buffer.seal(10, 'live'); batch; batch = await buffer.seal(10, 'live')) {
         sizes.push(batch.readings)
         times.push(...contents(batch.body).map(([, tsUs]) => tsUs))
       }
@@ -135,12 +135,29 @@ export function bufferSuite(name: string, subject: () => SuiteSubject): void {
       const from = begin()
       const first = await open(from)
       await accept(first, message([reading('a', 1, 1)]))
-      const one = await first.seal(10)
+      const one = await first.seal(10, 'live')
       await accept(first, message([reading('a', 2, 2)]))
-      const two = await first.seal(10)
+      const two = await first.seal(10, 'live')
       await first.close()
       const second = await open(from)
-      expect(await second.pending()).toEqual([one, two])
+      expect(await second.pending(1000)).toEqual([one, two])
+    })
+
+    test('pending batches come in pages, oldest first, each once', async () => {
+      const from = begin()
+      const first = await open(from)
+      for (const tsUs of [1, 2, 3, 4, 5]) {
+        await accept(first, message([reading('a', tsUs, tsUs)]))
+        if (tsUs < 4) await first.seal(1, 'live')
+      }
+      await first.close()
+      const second = await open(from)
+      for (let i = 0; i < 2; i++) await second.seal(1, 'live')
+      const pages: number[][] = []
+      for (let page = await second.pending(2); page.length > 0; page = await second.pending(2, page.at(-1))) {
+        pages.push(page.map(({ newestUs }) => newestUs))
+      }
+      expect(pages).toEqual([[1, 2], [3, 4], [5]])
     })
 
     test('an acknowledged batch is not pending any more and raises the floor', async () => {
@@ -148,19 +165,20 @@ export function bufferSuite(name: string, subject: () => SuiteSubject): void {
       const buffer = await open(from)
       for (const tsUs of [1, 2, 3]) {
         await accept(buffer, message([reading('a', tsUs, tsUs)]))
-        await buffer.seal(1)
+        await buffer.seal(1, 'live')
       }
       await buffer.acknowledge(buffer.epoch, 2)
-      expect((await buffer.pending()).map(({ seq, floor }) => [seq, floor])).toEqual([
+      expect(await Promise.all([1, 2, 4].map(seq => buffer.isPending(buffer.epoch, seq)))).toEqual([true, false, false])
+      expect((await buffer.pending(1000)).map(({ seq, floor }) => [seq, floor])).toEqual([
         [1, 1],
         [3, 1],
       ])
       await buffer.acknowledge(buffer.epoch, 1)
       await buffer.acknowledge(buffer.epoch, 1)
-      expect((await buffer.pending()).map(({ seq, floor }) => [seq, floor])).toEqual([[3, 3]])
+      expect((await buffer.pending(1000)).map(({ seq, floor }) => [seq, floor])).toEqual([[3, 3]])
       await buffer.close()
       const again = await open(from)
-      expect((await again.pending()).map(({ seq }) => seq)).toEqual([3])
+      expect((await again.pending(1000)).map(({ seq }) => seq)).toEqual([3])
     })
 
     test('acknowledging what was never sealed is refused', async () => {
@@ -174,13 +192,13 @@ export function bufferSuite(name: string, subject: () => SuiteSubject): void {
       const bodies: Uint8Array[] = []
       for (const tsUs of [1, 2, 3]) {
         await accept(buffer, message([reading('a', tsUs, tsUs)]))
-        bodies.push((await buffer.seal(1))!.body)
+        bodies.push((await buffer.seal(1, 'live'))!.body)
         await buffer.acknowledge(buffer.epoch, tsUs)
         expect(await buffer.settle(buffer.epoch, tsUs + 1)).toBe(0)
       }
       expect((await buffer.stats()).backlogReadings).toBe(0)
       expect(await buffer.settle(buffer.epoch, 2)).toBe(2)
-      const pending = await buffer.pending()
+      const pending = await buffer.pending(1000)
       expect(pending.map(({ seq }) => seq)).toEqual([2, 3])
       expect(pending.map(({ body }) => body)).toEqual(bodies.slice(1))
       expect(await buffer.settle(987, 2)).toBe(0)
@@ -222,7 +240,7 @@ export function bufferSuite(name: string, subject: () => SuiteSubject): void {
       const buffer = await open(from)
       await accept(buffer, message([reading('a', 1, 1), reading('b', 1, 1)], { maybeDuplicate: true }))
       await accept(buffer, message([reading('a', 2, 2)], { deadLetter: { ...letter, payload: bytesOf('x') } }))
-      await buffer.seal(1)
+      await buffer.seal(1, 'live')
       await buffer.acknowledge(buffer.epoch, 1)
       await buffer.close()
       const { counters, backlogReadings, sealedPending } = await (await open(from)).stats()
@@ -256,7 +274,7 @@ export function bufferSuite(name: string, subject: () => SuiteSubject): void {
       for (const result of results) {
         if (result.status === 'rejected') expect(isTributaryError(result.reason, 'malformed')).toBe(true)
       }
-      expect(contents((await buffer.seal(10))!.body)).toEqual([
+      expect(contents((await buffer.seal(10, 'live'))!.body)).toEqual([
         ['a', 1, 1, 0],
         ['b', 2, 'kept', 0],
       ])

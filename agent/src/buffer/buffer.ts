@@ -5,8 +5,10 @@
  * - `accept` calls back without an error only after the message's readings (or its dead letter), its receipt and the counters
  *   are committed and fsynced in ONE transaction. An error means that nothing of the message was kept.
  * - Messages are committed in the order of `accept`; callbacks come in that order too.
+ * - Unsealed readings stand in ranges: the live one, to which commits add, and the backlog behind it, after `split`. Every reading is
+ *   sealed exactly once or in the ledger, from whichever lane and whatever happens in between.
  * - A sealed batch never changes: contents, epoch, seq and bytes are stored before `seal` resolves; after a restart `pending`
- *   returns it byte for byte.
+ *   returns it byte for byte. Only `reseal` ends its identity, and gives its readings another.
  * - A reading leaves the buffer only by `acknowledge` (then kept as a copy, first to be evicted) or by eviction into the ledger.
  * - After a crash every committed row is readable, or its loss is in the ledger.
  *
@@ -14,7 +16,9 @@
  */
 import type { Counters, LossRange } from '@tributary/shared/batch/batch'
 import type { TributaryError } from '@tributary/shared/errors'
+import type { Lane } from '@tributary/shared/protocol'
 import type { Reading } from '@tributary/shared/reading'
+import type { BatchId } from './epochs.ts'
 
 /** A payload that did not decode. */
 export interface DeadLetter {
@@ -66,13 +70,21 @@ export interface SealedBatch {
 export interface BufferStats {
   readonly files: number
   readonly bytes: number
-  /** Readings not yet acknowledged by the hub. */
+  /** Readings not yet acknowledged by the hub: unsealed of both lanes, and in sealed batches. */
   readonly backlogReadings: number
+  /** In the live range, not sealed. */
+  readonly unsealedLive: number
+  /** In the ranges behind it, not sealed. */
+  readonly unsealedBacklog: number
+  /** Ranges behind the live one; each outage that came during a drain adds one, at most 63. */
+  readonly backlogRanges: number
   readonly oldestUs: number | null
   readonly deadLetters: number
   /** Dead letters pushed out by the bounds, since the first start. */
   readonly deadLettersDropped?: number
   readonly sealedPending: number
+  /** Batches sealed again under another epoch because the hub had their identity with other contents, since the first start. */
+  readonly resealedBatches: number
   readonly counters: Counters
   readonly losses: readonly LossRange[]
   /** Accepting now; false while commits fail (publishers are then refused). */
@@ -80,18 +92,37 @@ export interface BufferStats {
 }
 
 export interface Buffer {
+  /** Under which batches are sealed: drawn at random at every start, and anew by a `reseal` of one of it. */
   readonly epoch: number
   accept(message: Message, done: (error: TributaryError | null) => void): void
   /** The receipts that survived the last stop, for the sources to recognise redeliveries with. */
   receipts(): readonly Receipt[]
   /** Forget a receipt (PUBREL of an open QoS 2 message): resolves when durable. */
   release(scope: string, id: number): Promise<void>
-  /** Seal the oldest unsent readings, at most `maxReadings`, into the next batch; null when there are none. */
-  seal(maxReadings: number): Promise<SealedBatch | null>
-  /** Sealed and not acknowledged, oldest first: what a restarted agent sends before anything new. */
-  pending(): Promise<readonly SealedBatch[]>
+  /**
+   * Seal at most `maxReadings` into the next batch: of the live range its oldest, of the backlog the oldest of all; null when the lane
+   * has none. Without a `split` everything is in the live range.
+   */
+  seal(maxReadings: number, lane: Lane): Promise<SealedBatch | null>
+  /**
+   * What is unsealed becomes backlog, but for what came within `freshMs`: that, and what comes, is the live lane's. Durable when it
+   * resolves. False when nothing was split off: all is fresh, or there are 64 ranges.
+   */
+  split(freshMs: number): Promise<boolean>
+  /**
+   * Sealed and not acknowledged, oldest first, at most `max`: what a restarted agent sends before anything new. With `after`, those
+   * that follow that one; an empty list is the end.
+   */
+  pending(max: number, after?: BatchId | null): Promise<readonly SealedBatch[]>
+  /** Is it still to be sent? Not any more when it was acknowledged, or evicted meanwhile and is in the ledger. */
+  isPending(epoch: number, seq: number): Promise<boolean>
   /** The hub has it durable. The copy stays until evicted. */
   acknowledge(epoch: number, seq: number): Promise<void>
+  /**
+   * The hub has other contents under this identity (a cloned or restored gateway): the batch's readings become a new batch under
+   * another epoch, durable when it resolves, and the old identity goes into the ledger. Null when the batch is lost.
+   */
+  reseal(epoch: number, seq: number): Promise<SealedBatch | null>
   /**
    * The hub's stored floor for `epoch`, as answered. When it falls below an earlier answer, kept copies from there on become
    * pending again and what is no longer kept goes to the ledger; returns how many batches will be sent again.

@@ -41,7 +41,8 @@ export function commitGroup(state: StoreState, group: Group): void {
   state.counters = counters
   state.lastRow = n
   state.tailReadings += readings
-  state.unsealed += readings
+  state.unsealed.live.readings += readings
+  state.arrivals.note(n, performance.now())
   state.receipts.apply(group.receipts, group.releases)
   writeMark(state)
 }

@@ -4,31 +4,36 @@
  */
 import { TributaryError } from '@tributary/shared/errors'
 import type { SealedBatch } from './buffer.ts'
+import type { BatchId } from './epochs.ts'
 import { repairing } from './repair.ts'
 import { countLost, fileToRead, flushState, loseBatch, type StoreState } from './state.ts'
+import type { StoredBatch } from './stored-records.ts'
 
-/** Every sealed batch that is not acknowledged, oldest first. */
-export function pendingBatches(state: StoreState): SealedBatch[] {
+/** The sealed batches after one that are not acknowledged, at most `max`, oldest first; `after` null for the first ones. */
+export function pendingBatches(state: StoreState, max: number, after: BatchId | null): SealedBatch[] {
   const batches: SealedBatch[] = []
-  for (const { epoch, pending } of state.epochs.states) {
-    for (const { seq } of [...pending]) {
-      const body = pendingBody(state, epoch, seq)
-      const batch = state.epochs.find(epoch)?.pending.find(other => other.seq === seq)
-      if (body && batch) {
-        batches.push({ epoch, seq, body, readings: batch.readings, newestUs: batch.newestUs, floor: 0 })
-      }
+  let last = after
+  for (;;) {
+    const ids = state.epochs.pendingAfter(last, max - batches.length)
+    for (const { epoch, seq } of ids) {
+      const stored = storedPending(state, epoch, seq)
+      if (!stored) continue
+      const { body, readings, newestUs } = stored
+      batches.push({ epoch, seq, body, readings, newestUs, floor: state.epochs.floor(epoch) })
     }
+    last = ids.at(-1) ?? null
+    if (last === null || batches.length === max) return batches
   }
-  return batches.map(batch => ({ ...batch, floor: state.epochs.floor(batch.epoch) }))
 }
 
-function pendingBody(state: StoreState, epoch: number, seq: number): Uint8Array | null {
+/** A pending batch as it was sealed; null when it is lost, which then stands in the ledger. */
+export function storedPending(state: StoreState, epoch: number, seq: number): StoredBatch | null {
   for (;;) {
-    const batch = state.epochs.find(epoch)?.pending.find(other => other.seq === seq)
+    const batch = state.epochs.pendingBatch(epoch, seq)
     if (!batch) return null
     const found = repairing(state, batch.file, () => fileToRead(state, batch.file).batch(epoch, seq))
     if (found === 'repaired') continue
-    if (found) return found.body
+    if (found) return found
     state.notices.push(`batch ${epoch}/${seq} is missing in file ${batch.file}`)
     loseBatch(state, epoch, seq, 'missing')
     flushState(state)
@@ -61,7 +66,7 @@ export function settle(state: StoreState, epoch: number, settled: number): numbe
   for (const no of [...closed.map(file => file.no), state.tailNo]) {
     const found = repairing(state, no, () => fileToRead(state, no).batchesFrom(epoch, settled))
     for (const batch of found === 'repaired' ? fileToRead(state, no).batchesFrom(epoch, settled) : found) {
-      if (known.pending.some(other => other.seq === batch.seq)) continue
+      if (state.epochs.pendingBatch(epoch, batch.seq) || known.resealed?.includes(batch.seq)) continue
       state.epochs.pend(known, { seq: batch.seq, file: no, readings: batch.readings, newestUs: batch.newestUs })
       again++
     }

@@ -36,8 +36,10 @@ function send(): void {
 }
 
 for (let index = 0; index < inFlight; index++) send()
+let round = 0
 for (;;) {
-  const batch = await buffer.seal(700)
+  if (round++ % 11 === 0) await buffer.split(round % 2 === 0 ? 0 : 500)
+  const batch = await buffer.seal(700, round % 3 === 0 ? 'backlog' : 'live')
   if (batch) writeSync(log, `s ${batch.epoch} ${batch.seq} ${Buffer.from(batch.body).toString('base64')}\n`)
   if (batch && batch.seq % 3 === 0) {
     await buffer.acknowledge(batch.epoch, batch.seq)

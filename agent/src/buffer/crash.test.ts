@@ -51,7 +51,7 @@ test.each(['worker', 'in-process'])(
       expect(stats.losses).toEqual([])
       expect(lawHolds(stats.counters)).toBe(true)
 
-      const pending = await buffer.pending()
+      const pending = await buffer.pending(1000)
       const found: number[] = []
       for (const batch of pending) {
         const known = heard.sealed.get(`${batch.epoch}/${batch.seq}`)
@@ -64,8 +64,10 @@ test.each(['worker', 'in-process'])(
         expect(heard.acked).toContain(key)
         found.push(...contents(Buffer.from(body, 'base64')).map(([, number]) => number))
       }
-      for (let batch = await buffer.seal(5000); batch; batch = await buffer.seal(5000)) {
-        found.push(...contents(batch.body).map(([, number]) => number))
+      for (const lane of ['backlog', 'live'] as const) {
+        for (let batch = await buffer.seal(5000, lane); batch; batch = await buffer.seal(5000, lane)) {
+          found.push(...contents(batch.body).map(([, number]) => number))
+        }
       }
       const unique = new Set(found)
       expect(unique.size).toBe(found.length)

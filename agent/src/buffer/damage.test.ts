@@ -61,7 +61,7 @@ async function fill(buffer: Buffer, from: number, to: number, perCommit = 10): P
 
 async function drain(buffer: Buffer): Promise<number[]> {
   const times: number[] = []
-  for (let batch = await buffer.seal(500); batch; batch = await buffer.seal(500)) {
+  for (let batch = await buffer.seal(500, 'live'); batch; batch = await buffer.seal(500, 'live')) {
     times.push(...contents(batch.body).map(([, tsUs]) => tsUs))
   }
   return times.sort((a, b) => a - b)
@@ -140,13 +140,13 @@ describe('the last file', () => {
     await fill(first, 0, 100)
     await shut(first)
     const buffer = await open()
-    await buffer.seal(60)
+    await buffer.seal(60, 'live')
     const files = snapshot()
     await shut(buffer)
     restore(files)
     rmSync(join(folder, '000001.db-wal'))
     const again = await open()
-    expect(await again.pending()).toEqual([])
+    expect(await again.pending(1000)).toEqual([])
     expect(await drain(again)).toHaveLength(100)
     const { losses, counters } = await again.stats()
     expect(losses).toMatchObject([{ epoch: buffer.epoch, fromSeq: 1, toSeq: 1, readings: 0 }])
@@ -178,11 +178,11 @@ describe('the last file', () => {
         deadLetter: { source: 's', origin: 'o', reason: 'r', payload: new Uint8Array(9), receivedAtUs: 1 },
       }),
     )
-    const sealed = await buffer.seal(100)
+    const sealed = await buffer.seal(100, 'live')
     await shut(buffer)
     flip('000001.db', at, length)
     const again = await open()
-    const pending = await again.pending()
+    const pending = await again.pending(1000)
     const { found, lost } = await expectAccounted(again, pending.length > 0 ? 3900 : 4000)
     expect(found.length).toBeGreaterThan(3000)
     expect(found.length + lost).toBe(pending.length > 0 ? 3900 : 4000)
@@ -260,12 +260,12 @@ describe('a closed file', () => {
     let sealed = 0
     while ((await buffer.stats()).files < 3) {
       await fill(buffer, sealed * 100, sealed * 100 + 100)
-      if (await buffer.seal(100)) sealed++
+      if (await buffer.seal(100, 'live')) sealed++
     }
     await shut(buffer)
     flip('000001.db', 40_000, 2000)
     const again = await open(small)
-    const pending = await again.pending()
+    const pending = await again.pending(1000)
     const { losses, counters } = await again.stats()
     expect(pending.length).toBeLessThan(sealed)
     expect(pending.length + losses.length).toBeLessThanOrEqual(sealed)

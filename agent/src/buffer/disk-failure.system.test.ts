@@ -51,7 +51,7 @@ test('while the disk refuses, messages are refused; when it takes again, so does
       agentId: () => 'ag-disk',
     })
     const found: number[] = []
-    for (let batch = await buffer.seal(1000); batch; batch = await buffer.seal(1000)) {
+    for (let batch = await buffer.seal(1000, 'live'); batch; batch = await buffer.seal(1000, 'live')) {
       found.push(...contents(batch.body).map(([, number]) => number))
     }
     expect(stored.filter(number => !found.includes(number))).toEqual([])

@@ -22,12 +22,22 @@ export interface EpochState {
   settled: number
   /** By seq, ascending. */
   pending: PendingBatch[]
+  /** Seqs whose readings went out under another epoch; absent for none. Whatever the hub forgets, they are not sent again. */
+  resealed?: number[]
 }
+
+export interface BatchId {
+  readonly epoch: number
+  readonly seq: number
+}
+
+/** Exclusive; epochs are drawn from 1 on. */
+export const maxEpoch = 2 ** 48 - 1
 
 const maxIdleEpochs = 64
 
 export class Epochs {
-  readonly states: EpochState[]
+  states: EpochState[]
 
   constructor(states: EpochState[]) {
     this.states = states
@@ -57,17 +67,41 @@ export class Epochs {
   }
 
   /** Make a batch pending (again). */
-  pend(state: EpochState, batch: PendingBatch): void {
-    if (state.pending.some(other => other.seq === batch.seq)) return
-    state.pending.push(batch)
-    state.pending.sort((a, b) => a.seq - b.seq)
+  pend({ pending }: EpochState, batch: PendingBatch): void {
+    const at = placeOf(pending, batch.seq)
+    if (pending[at]?.seq !== batch.seq) pending.splice(at, 0, batch)
+  }
+
+  pendingBatch(epoch: number, seq: number): PendingBatch | undefined {
+    const pending = this.find(epoch)?.pending ?? []
+    const batch = pending[placeOf(pending, seq)]
+    return batch?.seq === seq ? batch : undefined
   }
 
   /** Take a batch out of the pending ones; undefined when it is not pending. */
   remove(epoch: number, seq: number): PendingBatch | undefined {
-    const state = this.find(epoch)
-    const at = state?.pending.findIndex(batch => batch.seq === seq) ?? -1
-    return at < 0 ? undefined : state?.pending.splice(at, 1)[0]
+    const pending = this.find(epoch)?.pending ?? []
+    const at = placeOf(pending, seq)
+    return pending[at]?.seq === seq ? pending.splice(at, 1)[0] : undefined
+  }
+
+  /** A pending batch goes out under another epoch. */
+  reseal(epoch: number, seq: number): void {
+    this.remove(epoch, seq)
+    const state = this.get(epoch)
+    state.resealed = [...(state.resealed ?? []), seq]
+  }
+
+  /** The pending batches after one, at most `max`, epochs in the order in which they began. Unknown or null: from the first. */
+  pendingAfter(after: BatchId | null, max: number): BatchId[] {
+    const begin = Math.max(0, after ? this.states.findIndex(({ epoch }) => epoch === after.epoch) : 0)
+    const ids: BatchId[] = []
+    for (const { epoch, pending } of this.states.slice(begin)) {
+      const from = epoch === after?.epoch ? placeOf(pending, after.seq + 1) : 0
+      for (const { seq } of pending.slice(from, from + max - ids.length)) ids.push({ epoch, seq })
+      if (ids.length >= max) break
+    }
+    return ids
   }
 
   floor(epoch: number): number {
@@ -89,4 +123,16 @@ export class Epochs {
   needsFile(file: number): boolean {
     return this.states.some(state => state.pending.some(batch => batch.file === file))
   }
+}
+
+/** Index of the first batch with a seq of at least `seq`. */
+function placeOf(pending: readonly PendingBatch[], seq: number): number {
+  let low = 0
+  let high = pending.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((pending[middle] as PendingBatch).seq < seq) low = middle + 1
+    else high = middle
+  }
+  return low
 }

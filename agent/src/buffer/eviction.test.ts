@@ -50,7 +50,7 @@ async function fill(buffer: Buffer, from: number, to: number): Promise<void> {
 
 async function drain(buffer: Buffer): Promise<number[]> {
   const times: number[] = []
-  for (let batch = await buffer.seal(5000); batch; batch = await buffer.seal(5000)) {
+  for (let batch = await buffer.seal(5000, 'live'); batch; batch = await buffer.seal(5000, 'live')) {
     times.push(...contents(batch.body).map(([, tsUs]) => tsUs))
     await buffer.acknowledge(batch.epoch, batch.seq)
   }
@@ -103,28 +103,29 @@ test('sealed batches that are evicted stand in the ledger under their own seq', 
   const buffer = await open()
   await fill(buffer, 0, 10_000)
   const sealed: number[] = []
-  for (let batch = await buffer.seal(1000); batch; batch = await buffer.seal(1000)) sealed.push(batch.seq)
+  for (let batch = await buffer.seal(1000, 'live'); batch; batch = await buffer.seal(1000, 'live'))
+    sealed.push(batch.seq)
   await fill(buffer, 10_000, 120_000)
   const { counters, losses } = await buffer.stats()
   const bySeq = losses.filter(loss => loss.epoch === buffer.epoch && loss.fromSeq <= 10)
   expect(bySeq).toMatchObject([{ fromSeq: 1, reason: 'evicted', exact: true }])
   expect(losses.reduce((sum, { readings }) => sum + readings, 0)).toBe(counters.evicted)
-  const pending = await buffer.pending()
+  const pending = await buffer.pending(1000)
   expect(pending.every(({ floor, seq }) => floor <= seq)).toBe(true)
-  expect((await buffer.seal(10))?.floor).toBeGreaterThan(10)
+  expect((await buffer.seal(10, 'live'))?.floor).toBeGreaterThan(10)
 })
 
 test('the next batch tells the hub what was lost, until one that did is acknowledged', async () => {
   const buffer = await open()
   await fill(buffer, 0, 100_000)
   const { losses } = await buffer.stats()
-  const first = await buffer.seal(10)
-  const second = await buffer.seal(10)
+  const first = await buffer.seal(10, 'live')
+  const second = await buffer.seal(10, 'live')
   const { decodeBatch } = await import('@tributary/shared/batch/codec')
   expect(decodeBatch(first!.body).header.losses).toEqual(losses)
   expect(decodeBatch(second!.body).header.losses).toEqual(losses)
   await buffer.acknowledge(second!.epoch, second!.seq)
-  const third = await buffer.seal(10)
+  const third = await buffer.seal(10, 'live')
   expect(decodeBatch(third!.body).header.losses).toEqual([])
   expect((await buffer.stats()).losses).toEqual(losses)
 })

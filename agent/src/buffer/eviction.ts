@@ -10,19 +10,20 @@
  */
 import { closeSync, existsSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { touches, type UnsealedRange } from './ranges.ts'
 import { removeDatabase } from './rotate.ts'
 import {
   bufferBytes,
   type ClosedFile,
   closeReader,
   filePath,
-  fileToRead,
   flushState,
   forgetBatches,
   loseUnsealed,
   type StoreState,
 } from './state.ts'
 import { isDamage, storageError } from './storage-error.ts'
+import { countInClosed, unsealedIn } from './unsealed.ts'
 
 /** Evict until every bound holds. */
 export function keepBounds(state: StoreState, nowMs: number = Date.now()): void {
@@ -72,7 +73,8 @@ export function makeRoom(state: StoreState): boolean {
 
 /** Nothing in it but copies of what the hub has. */
 function isSpare(state: StoreState, file: ClosedFile): boolean {
-  return file.lastRow < state.cursor.row && !state.epochs.needsFile(file.no)
+  const unsent = state.unsealed.all.some(range => touches(range, file.firstRow, file.lastRow))
+  return !unsent && !state.epochs.needsFile(file.no)
 }
 
 /** What the buffer takes when its tail is full. */
@@ -86,16 +88,20 @@ function freeBytes(state: StoreState): number {
 }
 
 function evict(state: StoreState, file: ClosedFile, reason: string): void {
-  const lost = lostWith(state, file)
+  const { firstRow, lastRow } = file
+  const ranges = state.unsealed.all.filter(range => touches(range, firstRow, lastRow))
+  const lost = ranges.map(range => ({ range, ...lostWith(state, file, range) }))
   state.closed = state.closed.filter(other => other !== file)
   state.catalogueDirty = true
   forgetBatches(state, file, reason)
-  if (file.lastRow >= state.cursor.row) {
-    state.cursor = { row: file.lastRow + 1, offset: 0 }
-    state.decoded = null
-    state.unsealed -= lost.readings
-    if (lost.readings > 0) loseUnsealed(state, lost.readings, lost.exact, reason)
-    state.notices.push(`file ${file.no} of the buffer was ${reason} with ${lost.readings} unsent readings`)
+  if (lost.length > 0) {
+    for (const { range, readings } of lost) range.readings -= readings
+    state.unsealed.trim(firstRow, lastRow)
+    state.decoded = []
+    const readings = lost.reduce((sum, one) => sum + one.readings, 0)
+    const exact = lost.every(one => one.exact)
+    if (readings > 0) loseUnsealed(state, readings, exact, reason)
+    state.notices.push(`file ${file.no} of the buffer was ${reason} with ${readings} unsent readings`)
   }
   state.doomed.push(file.no)
   state.dirty = true
@@ -126,16 +132,13 @@ function unlinkDoomed(state: StoreState): void {
   }
 }
 
-/** Unsent readings in the file: what its eviction costs. */
-function lostWith(state: StoreState, file: ClosedFile): { readings: number; exact: boolean } {
-  const { row, offset } = state.cursor
-  if (row > file.lastRow) return { readings: 0, exact: true }
-  if (row < file.firstRow) return { readings: file.readings, exact: true }
+/** Unsent readings of the range in the file: what its eviction costs. */
+function lostWith(state: StoreState, file: ClosedFile, range: UnsealedRange): { readings: number; exact: boolean } {
   try {
-    return { readings: fileToRead(state, file.no).readingsFrom(row) - offset, exact: true }
+    return { readings: countInClosed(state, file, range), exact: true }
   } catch (error) {
     if (!isDamage(error)) throw error
-    return { readings: Math.min(file.readings, state.unsealed), exact: false }
+    return { readings: unsealedIn(state, file, range), exact: false }
   }
 }
 

@@ -8,18 +8,22 @@
  * A mark that is behind the rows says nothing; one that is ahead says that rows are missing, and the difference of its `accepted`
  * to theirs is how many readings at least.
  *
- * Slot: u32 crc of the rest · u32 version 1 · 12 × f64: generation, row, epoch, nextSeq, cursor row, cursor offset, and 6 counters.
+ * Slot: u32 crc of the rest · u32 version 1 · 15 × f64: generation, row, epoch, nextSeq, cursor row, cursor offset, 6 counters, and
+ * of the backlog its first row and offset and the row after its last; those three are 0 when there is none.
  */
 import { closeSync, fdatasyncSync, openSync, readSync, writeSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import type { Counters } from '@tributary/shared/batch/batch'
+import type { Cursor } from './ranges.ts'
 
 export interface Mark {
   readonly row: number
   readonly epoch: number
   readonly nextSeq: number
-  readonly cursorRow: number
-  readonly cursorOffset: number
+  /** Start of the open range of unsealed readings. */
+  readonly cursor: Cursor
+  /** Where the oldest closed range begins, and the row with which the live lane began. */
+  readonly backlog: { readonly from: Cursor; readonly end: number } | null
   readonly counters: Counters
 }
 
@@ -53,9 +57,10 @@ export class MarkFile {
     const { bytes, slot } = this
     this.generation++
     slot.setUint32(4, version, true)
-    const numbers = [this.generation, mark.row, mark.epoch, mark.nextSeq, mark.cursorRow, mark.cursorOffset]
+    const numbers = [this.generation, mark.row, mark.epoch, mark.nextSeq, mark.cursor.row, mark.cursor.offset]
     const { accepted, stored, suppressed, deadLettered, evicted, maybeDuplicate } = mark.counters
     numbers.push(accepted, stored, suppressed, deadLettered, evicted, maybeDuplicate)
+    numbers.push(mark.backlog?.from.row ?? 0, mark.backlog?.from.offset ?? 0, mark.backlog?.end ?? 0)
     for (const [index, number] of numbers.entries()) slot.setFloat64(8 + 8 * index, number, true)
     slot.setUint32(0, crc32(bytes.subarray(4)), true)
     writeSync(this.fd, bytes, 0, slotBytes, (this.generation % 2) * slotBytes)
@@ -87,8 +92,8 @@ function readSlot(bytes: Uint8Array): { generation: number; mark: Mark } | null 
     row: number(1),
     epoch: number(2),
     nextSeq: number(3),
-    cursorRow: number(4),
-    cursorOffset: number(5),
+    cursor: { row: number(4), offset: number(5) },
+    backlog: number(12) > 0 ? { from: { row: number(12), offset: number(13) }, end: number(14) } : null,
     counters: {
       accepted: number(6),
       stored: number(7),

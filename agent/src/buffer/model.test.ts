@@ -2,6 +2,7 @@ import { mkdtempSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Lane } from '@tributary/shared/protocol'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Buffer } from './buffer.ts'
@@ -11,7 +12,8 @@ import { openBuffer } from './sqlite-buffer.ts'
 /** What the buffer should hold, in plain arrays. Every reading is told from the others by its time. */
 interface Model {
   next: number
-  unsealed: number[]
+  /** By range, the live one last; a range behind it is never empty. */
+  unsealed: number[][]
   /** Not acknowledged: key → times. */
   pending: Map<string, number[]>
   /** Acknowledged, kept as a copy. */
@@ -52,7 +54,7 @@ class Accept implements fc.AsyncCommand<Model, Real> {
     await Promise.all(
       this.sizes.map(size => {
         const times = Array.from({ length: size }, () => model.next++)
-        model.unsealed.push(...times)
+        model.unsealed.at(-1)?.push(...times)
         model.accepted += size
         const values = [Math.PI, 'text', true, 21.5] as const
         return accept(real.buffer, message(times.map(time => reading(`d${time % 5}`, time, values[time % 4] ?? 0))))
@@ -83,19 +85,33 @@ class AcceptOther implements fc.AsyncCommand<Model, Real> {
 
 class Seal implements fc.AsyncCommand<Model, Real> {
   readonly size: number
-  constructor(size: number) {
+  readonly lane: Lane
+  constructor(size: number, lane: Lane) {
     this.size = size
+    this.lane = lane
   }
   check = () => true
-  toString = () => `seal(${this.size})`
+  toString = () => `seal(${this.size}, ${this.lane})`
   async run(model: Model, real: Real) {
-    const batch = await real.buffer.seal(this.size)
-    const expected = model.unsealed.splice(0, this.size)
+    const batch = await real.buffer.seal(this.size, this.lane)
+    const range = this.lane === 'live' ? model.unsealed.at(-1) : model.unsealed.slice(0, -1)[0]
+    const expected = range?.splice(0, this.size) ?? []
+    if (this.lane === 'backlog' && range?.length === 0) model.unsealed.shift()
     expect(batch?.readings ?? 0).toBe(expected.length)
     if (!batch) return
     const times = contents(batch.body).map(([, tsUs]) => tsUs)
     expect(times.sort((a, b) => a - b)).toEqual(expected)
     model.pending.set(`${batch.epoch}/${batch.seq}`, expected)
+  }
+}
+
+class Split implements fc.AsyncCommand<Model, Real> {
+  check = () => true
+  toString = () => 'split'
+  async run(model: Model, real: Real) {
+    const splits = model.unsealed.at(-1)?.length !== 0 && model.unsealed.length < 64
+    expect(await real.buffer.split(0)).toBe(splits)
+    if (splits) model.unsealed.push([])
   }
 }
 
@@ -142,10 +158,10 @@ class Restart implements fc.AsyncCommand<Model, Real> {
   check = () => true
   toString = () => 'restart'
   async run(model: Model, real: Real) {
-    const before = await real.buffer.pending()
+    const before = await real.buffer.pending(1000)
     await real.buffer.close()
     real.buffer = await open(real.folder)
-    expect(await real.buffer.pending()).toEqual(before)
+    expect(await real.buffer.pending(1000)).toEqual(before)
     expect(new Map(real.buffer.receipts().map(one => [`${one.scope}/${one.id}`, one.digest]))).toEqual(model.receipts)
   }
 }
@@ -154,7 +170,7 @@ class Check implements fc.AsyncCommand<Model, Real> {
   check = () => true
   toString = () => 'check'
   async run(model: Model, real: Real) {
-    const pending = await real.buffer.pending()
+    const pending = await real.buffer.pending(1000)
     expect(new Set(pending.map(({ epoch, seq }) => `${epoch}/${seq}`))).toEqual(new Set(model.pending.keys()))
     for (const { epoch, seq, floor } of pending) {
       const seqs = [...model.pending.keys()]
@@ -166,7 +182,10 @@ class Check implements fc.AsyncCommand<Model, Real> {
     const stats = await real.buffer.stats()
     const inPending = [...model.pending.values()].reduce((sum, times) => sum + times.length, 0)
     expect(stats).toMatchObject({
-      backlogReadings: model.unsealed.length + inPending,
+      backlogReadings: model.unsealed.flat().length + inPending,
+      unsealedLive: model.unsealed.at(-1)?.length,
+      unsealedBacklog: model.unsealed.slice(0, -1).flat().length,
+      backlogRanges: model.unsealed.length - 1,
       sealedPending: model.pending.size,
       deadLetters: model.letters,
       losses: [],
@@ -180,7 +199,10 @@ test('the buffer behaves like its model under any sequence of operations and res
   const commands = [
     fc.array(fc.integer({ min: 1, max: 300 }), { minLength: 1, maxLength: 8 }).map(sizes => new Accept(sizes)),
     fc.integer({ min: 0, max: 60 }).map(id => new AcceptOther(id)),
-    fc.constantFrom(1, 7, 100, 5000).map(size => new Seal(size)),
+    fc
+      .tuple(fc.constantFrom(1, 7, 100, 5000), fc.constantFrom('live' as const, 'backlog' as const))
+      .map(([size, lane]) => new Seal(size, lane)),
+    fc.constant(new Split()),
     fc.nat(50).map(which => new Acknowledge(which)),
     fc.integer({ min: 0, max: 12 }).map(settled => new Settle(settled)),
     fc.constant(new Restart()),
@@ -191,7 +213,7 @@ test('the buffer behaves like its model under any sequence of operations and res
     const real: Real = { folder, buffer: await open(folder) }
     const model: Model = {
       next: 1,
-      unsealed: [],
+      unsealed: [[]],
       pending: new Map(),
       copies: new Map(),
       settled: new Map(),

@@ -10,23 +10,24 @@ import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Counters } from '@tributary/shared/batch/batch'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
+import { Arrivals } from './arrivals.ts'
 import type { BufferConfig } from './buffer-config.ts'
-import { BufferFile } from './buffer-file.ts'
-import { isBefore, unsealedFrom } from './cursor.ts'
+import { BufferFile, fileLayout } from './buffer-file.ts'
 import { DeadLetterBox } from './dead-letter-box.ts'
 import { Epochs } from './epochs.ts'
 import { Ledger } from './ledger.ts'
 import { type FolderLock, lockFolder } from './lock.ts'
-import { MarkFile } from './mark.ts'
+import { type Mark, MarkFile } from './mark.ts'
 import { type OpenedTail, openTail } from './open-tail.ts'
+import { touches, UnsealedRanges } from './ranges.ts'
 import { ReceiptBook } from './receipts.ts'
+import { countUnsealed, recountUnsealed } from './recount.ts'
 import { repairFile, repairing } from './repair.ts'
 import { loseSeqs, replayTail } from './replay.ts'
-import { removeDatabase } from './rotate.ts'
+import { removeDatabase, rotate } from './rotate.ts'
 import { finishReplacements } from './salvage.ts'
 import {
   type ClosedFile,
-  type Cursor,
   filePath,
   flushState,
   forgetBatches,
@@ -36,8 +37,8 @@ import {
   type Progress,
   type Sabotage,
   type StoreState,
-  unsealedIn,
 } from './state.ts'
+import { unsealedIn } from './unsealed.ts'
 
 export interface StoreOptions {
   readonly config: BufferConfig
@@ -59,9 +60,10 @@ export function openStore(options: StoreOptions): StoreState {
     const tail = openTail(folder, fileNumbers(folder), mark.found, tailOptions, notices)
     const state = load(options, tail, mark, lock, notices)
     checkCatalogue(state)
-    state.unsealed = unsealedFrom(state, state.cursor)
+    recountUnsealed(state)
     checkMark(state)
     flushState(state)
+    if (state.tail.layout !== fileLayout) rotate(state)
     return state
   } catch (error) {
     lock.release()
@@ -117,18 +119,22 @@ function load(
     tailHoles: [...(own?.holes ?? [])],
     closed,
     lastRow: 0,
-    cursor: progress?.cursor ?? { row: 1, offset: 0 },
-    unsealed: progress?.unsealed ?? 0,
+    unsealed: new UnsealedRanges(progress?.behind ?? [], {
+      from: progress?.cursor ?? { row: 1, offset: 0 },
+      readings: progress?.unsealed ?? 0,
+    }),
+    arrivals: new Arrivals(),
     counters: progress?.counters ?? noCounters,
+    resealed: progress?.resealed ?? 0,
     dirty: own === null,
     catalogueDirty: tail.state('catalogue') === null,
     doomed: [],
     reader: null,
-    decoded: null,
+    decoded: [],
     notices,
   }
   state.ledger.dirty = tail.state('ledger') === null
-  replayTail(state, progress?.row ?? 0, own === null && progress !== null)
+  replayTail(state, progress?.row ?? 0, own === null ? inherited : null)
   state.epochs.get(epoch)
   return state
 }
@@ -170,11 +176,14 @@ function loseFile(state: StoreState, file: ClosedFile): void {
   state.closed = state.closed.filter(other => other !== file)
   state.catalogueDirty = true
   forgetBatches(state, file, 'missing')
-  const { row } = state.cursor
-  if (file.lastRow < row) return
-  const readings = row < file.firstRow ? file.readings : unsealedIn(state, file)
-  if (row >= file.firstRow) state.cursor = { row: file.lastRow + 1, offset: 0 }
-  state.unsealed -= readings
+  let readings = 0
+  for (const range of state.unsealed.all.filter(one => touches(one, file.firstRow, file.lastRow))) {
+    const lost = unsealedIn(state, file, range)
+    range.readings -= lost
+    readings += lost
+  }
+  state.unsealed.trim(file.firstRow, file.lastRow)
+  state.dirty = true
   if (readings > 0) loseUnsealed(state, readings, true, 'missing')
 }
 
@@ -184,15 +193,21 @@ function checkMark(state: StoreState): void {
   if (!found) return
   const nextSeq = state.epochs.find(found.epoch)?.nextSeq ?? 1
   if (found.nextSeq > nextSeq) {
-    const then: Cursor = { row: found.cursorRow, offset: found.cursorOffset }
-    const again = isBefore(state.cursor, then) ? state.unsealed - unsealedFrom(state, then) : 0
     const { counters } = state
-    state.counters = { ...counters, maybeDuplicate: counters.maybeDuplicate + Math.max(0, again) }
+    state.counters = { ...counters, maybeDuplicate: counters.maybeDuplicate + sealedByMark(state, found) }
     state.epochs.get(found.epoch).nextSeq = found.nextSeq
     state.dirty = true
-    loseSeqs(state, found.epoch, nextSeq, found.nextSeq - 1, 0)
+    loseSeqs(state, found.epoch, nextSeq, found.nextSeq - 1)
   }
   if (found.row > state.lastRow) loseTail(state, found.row, found.counters)
+}
+
+/** Readings unsealed here that were sealed when the mark was written: before the backlog's start, and in the live lane. */
+function sealedByMark(state: StoreState, { cursor, backlog }: Mark): number {
+  const nothing = { row: 0, offset: 0 }
+  if (backlog === null) return countUnsealed(state, nothing, cursor)
+  const live = { row: backlog.end, offset: 0 }
+  return countUnsealed(state, nothing, backlog.from) + countUnsealed(state, live, cursor)
 }
 
 function loseTail(state: StoreState, row: number, then: Counters): void {

@@ -12,6 +12,7 @@ import { batchRanges, removeDatabase, syncFolder } from './rotate.ts'
 import { quarantine, replaceFile, type Salvaged, salvage } from './salvage.ts'
 import { type ClosedFile, filePath, type LedgerState, type Progress } from './state.ts'
 import { isDamage } from './storage-error.ts'
+import type { BatchEntry } from './stored-records.ts'
 
 export interface OpenedTail {
   readonly no: number
@@ -25,9 +26,11 @@ export interface Inherited {
   readonly progress: Progress | null
   readonly catalogue: readonly ClosedFile[]
   readonly ledger: LedgerState | null
+  /** Batches of the files from the one that told `progress` on, in the order in which they were sealed. */
+  readonly batches: readonly { readonly batch: BatchEntry; readonly file: number }[]
 }
 
-const nothingInherited: Inherited = { progress: null, catalogue: [], ledger: null }
+const nothingInherited: Inherited = { progress: null, catalogue: [], ledger: null, batches: [] }
 /** A file of so few bytes with nothing in it was being made when the process ended. */
 const halfMadeBytes = 32 * 1024
 
@@ -137,22 +140,21 @@ function isEmpty({ rows, batches, letters, states }: Salvaged): boolean {
 /** The state as the newest whole file before `no` has it, with the files between the two described anew. */
 function inherit(folder: string, numbers: readonly number[], no: number): Inherited {
   const between: ClosedFile[] = []
+  const batches: Inherited['batches'][number][] = []
   for (const other of numbers.filter(one => one < no).reverse()) {
     const described = describeFile(folder, other)
     between.unshift(described.file)
+    batches.unshift(...described.batches)
     const { progress, catalogue, ledger } = described
-    if (progress && catalogue) {
+    if (progress) {
       const earlier = catalogue.filter(file => numbers.includes(file.no) && file.no < other)
-      return { progress, catalogue: [...earlier, ...between], ledger }
+      return { progress, catalogue: [...earlier, ...between], ledger, batches }
     }
   }
-  return { ...nothingInherited, catalogue: between }
+  return { ...nothingInherited, catalogue: between, batches }
 }
 
-function describeFile(
-  folder: string,
-  no: number,
-): { file: ClosedFile } & Partial<Inherited> & { ledger: LedgerState | null } {
+function describeFile(folder: string, no: number): Inherited & { readonly file: ClosedFile } {
   const path = filePath(folder, no)
   const saved = salvage(path)
   const rows = saved.rows
@@ -173,5 +175,6 @@ function describeFile(
     progress: (saved.states.get('progress') ?? null) as Progress | null,
     catalogue: (saved.states.get('catalogue') ?? []) as ClosedFile[],
     ledger: (saved.states.get('ledger') ?? null) as LedgerState | null,
+    batches: saved.batches.map(({ body: _, ...batch }) => ({ batch, file: no })),
   }
 }

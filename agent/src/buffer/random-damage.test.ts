@@ -21,7 +21,7 @@ const open = (folder: string) =>
     agentId: () => 'ag-damage',
   })
 
-/** Accept, seal and acknowledge; returns how many readings were accepted and which of them the hub has. */
+/** Accept, split, seal from both lanes and acknowledge; returns how many readings were accepted and which of them the hub has. */
 async function live(buffer: Buffer, sizes: readonly number[]): Promise<{ sent: number; delivered: Set<number> }> {
   const delivered = new Set<number>()
   let sent = 0
@@ -31,7 +31,8 @@ async function live(buffer: Buffer, sizes: readonly number[]): Promise<{ sent: n
     )
     await accept(buffer, message(readings))
     sent += size
-    const batch = size % 6 === 0 ? await buffer.seal(size * 8) : null
+    if (size % 13 === 0) await buffer.split(0)
+    const batch = size % 6 === 0 ? await buffer.seal(size * 8, size % 5 === 0 ? 'backlog' : 'live') : null
     if (!batch || size % 4 === 0) continue
     await buffer.acknowledge(batch.epoch, batch.seq)
     for (const [, number] of contents(batch.body)) delivered.add(number)
@@ -73,9 +74,11 @@ test('whatever is damaged after a kill: it opens, nothing is there twice, nothin
       rmSync(folder, { recursive: true })
 
       const buffer = await open(broken)
-      const found = (await buffer.pending()).flatMap(({ body }) => contents(body).map(([, number]) => number))
-      for (let batch = await buffer.seal(1000); batch; batch = await buffer.seal(1000)) {
-        found.push(...contents(batch.body).map(([, number]) => number))
+      const found = (await buffer.pending(1000)).flatMap(({ body }) => contents(body).map(([, number]) => number))
+      for (const lane of ['backlog', 'live'] as const) {
+        for (let batch = await buffer.seal(1000, lane); batch; batch = await buffer.seal(1000, lane)) {
+          found.push(...contents(batch.body).map(([, number]) => number))
+        }
       }
       const { counters } = await buffer.stats()
       await buffer.close()

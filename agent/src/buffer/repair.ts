@@ -6,6 +6,7 @@
  */
 import { statSync } from 'node:fs'
 import { messageOf } from '@tributary/shared/errors'
+import type { UnsealedRange } from './ranges.ts'
 import { batchRanges, rotate } from './rotate.ts'
 import { replaceFile, salvage } from './salvage.ts'
 import {
@@ -16,10 +17,10 @@ import {
   loseBatch,
   loseUnsealed,
   type StoreState,
-  unsealedIn,
 } from './state.ts'
 import { isDamage } from './storage-error.ts'
 import type { StoredRow } from './stored-records.ts'
+import { unsealedIn } from './unsealed.ts'
 
 /** The result of `read` on file `no`; when the file proves damaged it is repaired, and the caller reads again. */
 export function repairing<T>(state: StoreState, no: number, read: () => T): T | 'repaired' {
@@ -49,11 +50,11 @@ export function setTailAside(state: StoreState): void {
 export function repairFile(state: StoreState, closed: ClosedFile): void {
   const path = filePath(state.folder, closed.no)
   closeReader(state)
-  state.decoded = null
+  state.decoded = []
   const saved = salvage(path)
   const rows = saved.rows.filter(row => row.n >= closed.firstRow && row.n <= closed.lastRow)
   const kept = rows.reduce((sum, row) => sum + row.readings, 0)
-  const lost = lostUnsealed(state, closed, rows, closed.readings - kept)
+  const lost = loseFromRanges(state, closed, rows, closed.readings - kept)
   replaceFile(path, { ...saved, rows, letters: [], states: new Map() }, state.folder)
   const repaired: ClosedFile = {
     ...closed,
@@ -65,7 +66,6 @@ export function repairFile(state: StoreState, closed: ClosedFile): void {
   state.closed = state.closed.map(file => (file === closed ? repaired : file))
   state.catalogueDirty = true
   loseBatches(state, closed, new Set(saved.batches.map(({ epoch, seq }) => `${epoch}/${seq}`)))
-  state.unsealed -= lost
   if (lost > 0) loseUnsealed(state, lost, true, 'corrupt')
   flushState(state)
   state.notices.push(
@@ -73,16 +73,22 @@ export function repairFile(state: StoreState, closed: ClosedFile): void {
   )
 }
 
-/** Of the `missing` readings of a file, those after the cursor. */
-function lostUnsealed(state: StoreState, file: ClosedFile, kept: readonly StoredRow[], missing: number): number {
-  const { row, offset } = state.cursor
-  if (row > file.lastRow) return 0
-  if (row < file.firstRow) return missing
-  const keptUnsealed = kept.reduce(
-    (sum, { n, readings }) => sum + (n < row ? 0 : n === row ? readings - offset : readings),
-    0,
-  )
-  return Math.min(missing, Math.max(0, unsealedIn(state, file) - keptUnsealed))
+/** Of the `missing` readings of a file, those that were unsealed; they are taken off their ranges. */
+function loseFromRanges(state: StoreState, file: ClosedFile, kept: readonly StoredRow[], missing: number): number {
+  let lost = 0
+  for (const range of state.unsealed.all) {
+    const keptOfRange = kept.reduce((sum, row) => sum + readingsIn(row, range), 0)
+    const gone = Math.min(missing - lost, Math.max(0, unsealedIn(state, file, range) - keptOfRange))
+    range.readings -= gone
+    lost += gone
+  }
+  return lost
+}
+
+function readingsIn({ n, readings }: StoredRow, { from, to }: UnsealedRange): number {
+  const first = n < from.row ? readings : n === from.row ? from.offset : 0
+  const last = to === null || n < to.row ? readings : n === to.row ? to.offset : 0
+  return Math.max(0, Math.min(last, readings) - first)
 }
 
 /** The batches that could not be saved: lost when pending, else a copy less. */

@@ -1,17 +1,18 @@
 /**
  * A start takes in the rows and batches of the tail, which are newer than its `progress` where they differ.
  *
- * Rows missing between others are counted exactly, by the cumulative counters on both sides of the hole. For a batch missing between
- * others the number of its readings is bounded by what stands between its neighbours; whether the hub has it nobody knows.
+ * Rows missing between others are counted exactly, by the cumulative counters on both sides of the hole. Whether the hub has a batch
+ * that is missing between others nobody knows: its readings are sealed again where their rows are still here, as `maybeDuplicate`.
  */
 import { existsSync } from 'node:fs'
-import { isBefore, unsealedFrom } from './cursor.ts'
-import { isKnownHole } from './open-tail.ts'
+import { type Inherited, isKnownHole } from './open-tail.ts'
+import { holds, touches } from './ranges.ts'
 import { decodeReceipts } from './receipts.ts'
 import { decodeRowCounters } from './row-codec.ts'
-import { type Cursor, countLost, filePath, fileToRead, loseUnsealed, type StoreState } from './state.ts'
+import { filePath, fileToRead, loseUnsealed, type StoreState } from './state.ts'
 import { isDamage } from './storage-error.ts'
 import type { BatchEntry, StoredRow } from './stored-records.ts'
+import { countReadable } from './unsealed.ts'
 
 interface Hole {
   readonly from: number
@@ -19,15 +20,15 @@ interface Hole {
   readonly readings: number
 }
 
-/** Seqs that a batch of the same epoch shows to be missing before it, and the positions between which they were sealed. */
+/** Seqs that a later batch of the same epoch shows to be missing. */
 interface Gap {
-  readonly batch: BatchEntry
+  readonly epoch: number
   readonly fromSeq: number
-  readonly after: Cursor
+  readonly toSeq: number
 }
 
-/** `progressRow` is the last row that the tail's `progress` knows; `inherited` says that it is that of an earlier file. */
-export function replayTail(state: StoreState, progressRow: number, inherited: boolean): void {
+/** `progressRow` is the last row that `progress` knows; `inherited`, when that is the progress of an earlier file. */
+export function replayTail(state: StoreState, progressRow: number, inherited: Inherited | null): void {
   const holes: Hole[] = []
   let n = state.tailFirstRow - 1
   let data: Uint8Array | null = null
@@ -40,7 +41,7 @@ export function replayTail(state: StoreState, progressRow: number, inherited: bo
     n = row.n
     data = row.data
     state.tailReadings += row.readings
-    if (row.n > progressRow) state.unsealed += row.readings
+    if (row.n > progressRow) state.unsealed.live.readings += row.readings
     if (!row.receipts) continue
     const { columns, releases } = decodeReceipts(row.receipts)
     state.receipts.apply(columns, releases)
@@ -48,14 +49,12 @@ export function replayTail(state: StoreState, progressRow: number, inherited: bo
   if (data && n > progressRow) state.counters = decodeRowCounters(data)
   state.lastRow = Math.max(n, state.tailHoles.at(-1)?.[1] ?? 0)
   const gaps: Gap[] = []
-  for (const batch of state.tail.batches()) {
-    const gap = replayBatch(state, batch)
-    if (gap) gaps.push(gap)
-  }
+  for (const { batch, file } of inherited?.batches ?? []) replayBatch(state, batch, file, gaps)
+  for (const batch of state.tail.batches()) replayBatch(state, batch, state.tailNo, gaps)
   state.letters.load(state.tail)
-  const certain = !inherited && !sealedMore(state)
+  const certain = inherited === null && gaps.length === 0 && !sealedMore(state)
   for (const hole of holes) loseHole(state, hole, certain)
-  for (const gap of gaps) loseGap(state, gap, holes)
+  for (const { epoch, fromSeq, toSeq } of gaps) loseSeqs(state, epoch, fromSeq, toSeq)
 }
 
 /** The row before the tail's first; null when there is none, or it cannot be read. */
@@ -85,46 +84,35 @@ function sealedMore(state: StoreState): boolean {
 function loseHole(state: StoreState, { from, to, readings }: Hole, certain: boolean): void {
   state.tailHoles.push([from, to])
   state.dirty = true
-  const { row, offset } = state.cursor
-  if (to < row) return
-  const exact = certain && (from > row || (from === row && offset === 0))
+  const ranges = state.unsealed.all.filter(range => touches(range, from, to))
+  if (ranges.length === 0) return
+  const exact = certain && ranges.some(range => holds(range, from, to))
   state.notices.push(
     `rows ${from} to ${to} of the buffer are lost, ${exact ? '' : 'at most '}${readings} unsent readings`,
   )
   if (readings > 0) loseUnsealed(state, readings, exact, 'corrupt')
 }
 
-function replayBatch(state: StoreState, batch: BatchEntry): Gap | null {
-  const { nextSeq } = state.epochs.get(batch.epoch)
-  const after = state.cursor
-  if (batch.seq < nextSeq) return null
-  state.epochs.sealed(batch, state.tailNo)
-  const { nextRow: row, nextOffset: offset } = batch
-  if (isBefore(after, { row, offset })) {
-    state.cursor = { row, offset }
-    state.unsealed -= batch.readings
-  }
-  return batch.seq > nextSeq ? { batch, fromSeq: nextSeq, after } : null
+function replayBatch(state: StoreState, batch: BatchEntry, file: number, gaps: Gap[]): void {
+  const { epoch, seq, firstRow, firstOffset, readings } = batch
+  const { nextSeq } = state.epochs.get(epoch)
+  if (seq < nextSeq) return
+  state.epochs.sealed(batch, file)
+  if (seq > nextSeq) gaps.push({ epoch, fromSeq: nextSeq, toSeq: seq - 1 })
+  const first = firstRow === null ? null : { row: firstRow, offset: firstOffset ?? 0 }
+  const next = { row: batch.nextRow, offset: batch.nextOffset }
+  const left = state.unsealed.subtract(first, next, readings, rest => countReadable(state, rest))
+  if (left === 0 || gaps.length === 0) return
+  const { counters } = state
+  state.counters = { ...counters, maybeDuplicate: counters.maybeDuplicate + left }
+  state.dirty = true
 }
 
-/** What the missing batches held at most: everything between their neighbours, in rows still here or in holes. */
-function loseGap(state: StoreState, { batch, fromSeq, after }: Gap, holes: readonly Hole[]): void {
-  const { epoch, seq, nextRow: row, nextOffset: offset } = batch
-  const between = unsealedFrom(state, after) - unsealedFrom(state, { row, offset }) - batch.readings
-  const inHoles = holes.filter(hole => hole.from >= after.row && hole.to < row)
-  loseSeqs(
-    state,
-    epoch,
-    fromSeq,
-    seq - 1,
-    inHoles.reduce((sum, hole) => sum + hole.readings, Math.max(0, between)),
-  )
-}
-
-/** Sealed batches that are missing: whether the hub has them nobody knows. `readings` is what they held at most. */
-export function loseSeqs(state: StoreState, epoch: number, fromSeq: number, toSeq: number, readings: number): void {
+/** Sealed batches that are missing: whether the hub has them nobody knows. Their readings are sealed again, or lost with their rows. */
+export function loseSeqs(state: StoreState, epoch: number, fromSeq: number, toSeq: number): void {
   if (state.ledger.covers(epoch, fromSeq, toSeq)) return
-  state.ledger.add({ epoch, fromSeq, toSeq, readings, exact: false, reason: 'missing' })
-  countLost(state, readings)
-  state.notices.push(`batches ${epoch}/${fromSeq} to ${toSeq} of the buffer are missing, at most ${readings} readings`)
+  state.ledger.add({ epoch, fromSeq, toSeq, readings: 0, exact: false, reason: 'missing' })
+  state.notices.push(
+    `batches ${epoch}/${fromSeq} to ${toSeq} of the buffer are missing; what is here of them is sealed again`,
+  )
 }

@@ -105,14 +105,16 @@ function batchesOfTail(state: StoreState): GoneRange[] {
 }
 
 /** As far as it is known without reading: the batches of the tail that are pending. */
-function pendingOfTail(state: StoreState): BatchEntry[] {
+function pendingOfTail(state: StoreState): CountedBatch[] {
   return state.epochs.states.flatMap(({ epoch, pending }) =>
-    pending.filter(batch => batch.file === state.tailNo).map(batch => ({ ...batch, epoch, nextRow: 0, nextOffset: 0 })),
+    pending.filter(batch => batch.file === state.tailNo).map(batch => ({ ...batch, epoch })),
   )
 }
 
+type CountedBatch = Pick<BatchEntry, 'epoch' | 'seq' | 'readings'>
+
 /** Runs of neighbouring seqs with their readings. */
-export function batchRanges(batches: readonly BatchEntry[]): GoneRange[] {
+export function batchRanges(batches: readonly CountedBatch[]): GoneRange[] {
   const ranges: GoneRange[] = []
   for (const { epoch, seq, readings } of batches) {
     const last = ranges.at(-1)

@@ -22,14 +22,14 @@ const maxQuarantined = 3
 /** Everything whole in the file and its log, in order. */
 export function salvage(path: string): Salvaged {
   const rows = new Map<number, StoredRow>()
-  const batches = new Map<string, StoredBatch>()
+  const batches = new Map<string, { id: number; batch: StoredBatch }>()
   const letters = new Map<number, StoredDeadLetter>()
   const states = new Map<string, { version: number; value: unknown }>()
   for (const record of scanRecords(path, pageBytes)) {
     const row = rowOf(record)
     if (row) rows.set(row.n, row)
     const batch = batchOf(record)
-    if (batch) batches.set(`${batch.epoch}/${batch.seq}`, batch)
+    if (batch) batches.set(`${batch.epoch}/${batch.seq}`, { id: record.rowid, batch })
     const letter = letterOf(record)
     if (letter) letters.set(letter.id, letter)
     const state = stateOf(record)
@@ -37,9 +37,7 @@ export function salvage(path: string): Salvaged {
   }
   return {
     rows: [...rows.values()].sort((a, b) => a.n - b.n),
-    batches: [...batches.values()].sort(
-      (a, b) => a.nextRow - b.nextRow || a.nextOffset - b.nextOffset || a.seq - b.seq,
-    ),
+    batches: [...batches.values()].sort((a, b) => a.id - b.id).map(({ batch }) => batch),
     letters: [...letters.values()].sort((a, b) => a.id - b.id),
     states: new Map([...states].map(([key, { value }]) => [key, value])),
   }
@@ -102,11 +100,13 @@ function rowOf({ rowid: n, cells }: ScannedRecord): StoredRow | null {
 }
 
 function batchOf({ cells }: ScannedRecord): StoredBatch | null {
-  if (cells.length !== 9) return null
-  const [, epoch, seq, nextRow, nextOffset, readings, newestUs, crc, body] = cells
+  if (cells.length !== 9 && cells.length !== 11) return null
+  const [, epoch, seq, nextRow, nextOffset, readings, newestUs, crc, body, firstRow = null, firstOffset = null] = cells
   const numbers = [epoch, seq, nextRow, nextOffset, readings, newestUs]
   if (!numbers.every(cell => typeof cell === 'number') || !isBytes(body)) return null
-  const batch = { epoch, seq, nextRow, nextOffset, readings, newestUs, body } as StoredBatch
+  if (![firstRow, firstOffset].every(cell => cell === null || typeof cell === 'number')) return null
+  const place = { firstRow, firstOffset, nextRow, nextOffset }
+  const batch = { epoch, seq, ...place, readings, newestUs, body } as StoredBatch
   return batchCrc(batch) === crc ? batch : null
 }
 

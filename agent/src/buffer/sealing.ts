@@ -1,20 +1,22 @@
 /**
- * Sealing: the oldest unsent readings become a batch that never changes.
+ * Sealing: the oldest unsent readings of a lane become a batch that never changes.
  *
- * Readings are taken in the order of their rows, at most `maxReadings`; a row may be split, the cursor says where. The body is stored
- * and fsynced before it is returned. A group of readings that the batch layout refuses (too large) is halved until it fits; one
+ * Readings are taken in the order of their rows, at most `maxReadings`; a row may be split. The body, and with it the interval that it
+ * was taken from, is stored and fsynced before it is returned. A group of readings that the batch layout refuses (too large) is halved until it fits; one
  * reading that never fits goes to the ledger, so that it cannot stop what follows.
  */
 
 import type { BatchHeader, SeriesColumns } from '@tributary/shared/batch/batch'
 import { encodeBatch } from '@tributary/shared/batch/codec'
 import { isTributaryError, messageOf, TributaryError } from '@tributary/shared/errors'
-import { batchLimits } from '@tributary/shared/protocol'
+import { batchLimits, type Lane } from '@tributary/shared/protocol'
 import type { Quality, Value } from '@tributary/shared/reading'
 import type { SealedBatch } from './buffer.ts'
+import { type Cursor, isBefore, type UnsealedRange } from './ranges.ts'
+import { countWithin } from './recount.ts'
 import { repairing } from './repair.ts'
 import { decodeRow, Kind, type RowColumns } from './row-codec.ts'
-import { type Cursor, fileToRead, flushState, loseUnsealed, type StoreState, writeMark } from './state.ts'
+import { type DecodedAt, fileToRead, flushState, loseUnsealed, type StoreState, writeMark } from './state.ts'
 
 /** What the API's side knows of the header: who, and its clocks at the moment of sealing. */
 export type SealHeader = Pick<BatchHeader, 'agentId' | 'bootId' | 'monotonicUs' | 'wallUs'>
@@ -26,23 +28,32 @@ interface Part {
 }
 
 interface Taken {
+  readonly range: UnsealedRange
   readonly parts: Part[]
   readonly readings: number
+  readonly first: Cursor
   readonly next: Cursor
 }
 
 /** String bytes in one batch stay well below `batchLimits.inflatedBytes`. */
 const maxStringUnits = 2 * 1024 * 1024
 
-export function seal(state: StoreState, maxReadings: number, header: SealHeader): SealedBatch | null {
+/** Rows decoded that are kept: one a lane. */
+const keptDecoded = 2
+
+/** The next batch of a lane: `live` from the open range, `backlog` from the oldest closed one; null when it holds nothing. */
+export function seal(state: StoreState, maxReadings: number, lane: Lane, header: SealHeader): SealedBatch | null {
   let limit = Math.min(maxReadings, batchLimits.readings)
   if (!(limit >= 1))
     throw new TributaryError('unprocessable', `a batch of at most ${maxReadings} readings cannot be sealed`)
   for (;;) {
-    const taken = take(state, limit)
+    const range = lane === 'live' ? state.unsealed.live : state.unsealed.behind[0]
+    if (!range) return null
+    const taken = take(state, range, limit)
     if (taken.readings === 0) {
-      moveCursor(state, taken)
-      return null
+      pass(state, taken)
+      if (lane === 'live') return null
+      continue
     }
     try {
       return sealTaken(state, taken, header)
@@ -51,7 +62,7 @@ export function seal(state: StoreState, maxReadings: number, header: SealHeader)
       checkHeader(state, header)
       if (taken.readings === 1) {
         state.notices.push(`a reading cannot be sent: ${messageOf(error)}`)
-        moveCursor(state, taken)
+        pass(state, taken)
         loseUnsealed(state, 1, true, 'unsendable')
         flushState(state)
       } else {
@@ -77,36 +88,62 @@ function sealTaken(state: StoreState, taken: Taken, header: SealHeader): SealedB
     columns,
   })
   const newestUs = newest(columns)
-  const { row: nextRow, offset: nextOffset } = taken.next
-  const batch = { epoch: state.epoch, seq, nextRow, nextOffset, readings: taken.readings, newestUs, body }
+  const place = {
+    firstRow: taken.first.row,
+    firstOffset: taken.first.offset,
+    nextRow: taken.next.row,
+    nextOffset: taken.next.offset,
+  }
+  const batch = { epoch: state.epoch, seq, ...place, readings: taken.readings, newestUs, body }
   state.tail.transaction(() => state.tail.putBatch(batch))
   state.epochs.sealed(batch, state.tailNo)
-  moveCursor(state, taken)
+  pass(state, taken)
   writeMark(state)
   return { epoch: state.epoch, seq, body, readings: taken.readings, newestUs, floor: state.epochs.floor(state.epoch) }
 }
 
-function moveCursor(state: StoreState, taken: Taken): void {
-  if (state.cursor.row === taken.next.row && state.cursor.offset === taken.next.offset) return
-  state.cursor = taken.next
-  state.unsealed -= taken.readings
+/** The range begins after what was taken; a closed one that holds nothing more is gone, whatever empty rows it ends with. */
+function pass(state: StoreState, { range, first, next, readings }: Taken): void {
+  if (!isBefore(first, next)) return
+  state.unsealed.advance(range, next, readings)
   state.dirty = true
+  if (range.to === null || range.readings > 0 || !isBefore(range.from, range.to)) return
+  if (take(state, range, 1).readings === 0) state.unsealed.advance(range, range.to, 0)
 }
 
-/** Up to `limit` readings from the cursor on. */
-function take(state: StoreState, limit: number): Taken {
+/**
+ * Close the open range before the rows that came within `freshMs`, so that they and what follows go by the live lane. Durable when it
+ * returns. False when there is nothing older, or too many ranges.
+ */
+export function splitLanes(state: StoreState, freshMs: number): boolean {
+  const row = state.arrivals.firstWithin(freshMs, performance.now()) ?? state.lastRow + 1
+  const at = { row, offset: 0 }
+  const readingsAfter = countWithin(state, { from: at, to: null, readings: 0 })
+  if (!state.unsealed.split(at, readingsAfter)) return false
+  state.dirty = true
+  flushState(state)
+  return true
+}
+
+/** Up to `limit` readings from the start of the range on. */
+function take(state: StoreState, range: UnsealedRange, limit: number): Taken {
   const parts: Part[] = []
   const names = new Set<string>()
   let readings = 0
   let strings = 0
-  let next = state.cursor
+  const first = range.from
+  let next = first
   while (readings < limit) {
-    const row = rowAt(state, next.row)
-    if (!row) break
+    const row = rowIn(state, range, next)
+    if (!row) {
+      next = range.to ?? next
+      break
+    }
     const { columns } = row
     const from = row.n === next.row ? next.offset : 0
     if (parts.length > 0 && !fits(names, columns)) break
-    let to = Math.min(columns.readings, from + limit - readings)
+    const end = row.n === range.to?.row ? Math.min(columns.readings, range.to.offset) : columns.readings
+    let to = Math.min(end, from + limit - readings)
     for (let index = from; index < to; index++) {
       if ((columns.tags[index] as number) >> 2 !== Kind.string) continue
       strings += (columns.strings[columns.values[index] as number] as string).length
@@ -117,7 +154,7 @@ function take(state: StoreState, limit: number): Taken {
     next = to === columns.readings ? { row: row.n + 1, offset: 0 } : { row: row.n, offset: to }
     if (strings > maxStringUnits) break
   }
-  return { parts, readings, next }
+  return { range, parts, readings, first, next }
 }
 
 /** Adds the row's series to `names` unless the batch would hold too many. */
@@ -132,9 +169,19 @@ function fits(names: Set<string>, columns: RowColumns): boolean {
   return true
 }
 
+/** The row at `position`, or the first after it, as long as it is in the range. */
+function rowIn(state: StoreState, range: UnsealedRange, position: Cursor): DecodedAt | null {
+  if (range.to !== null && !isBefore(position, range.to)) return null
+  const row = rowAt(state, position.row)
+  if (!row || range.to === null) return row
+  const at = row.n === position.row ? position : { row: row.n, offset: 0 }
+  return isBefore(at, range.to) ? row : null
+}
+
 /** The first row with a number of at least `n`, decoded, or null when there is none. */
-function rowAt(state: StoreState, n: number): { n: number; columns: RowColumns } | null {
-  if (state.decoded?.n === n) return state.decoded
+function rowAt(state: StoreState, n: number): DecodedAt | null {
+  const known = state.decoded.find(row => row.n === n)
+  if (known) return known
   if (n > state.lastRow) return null
   const closed = state.closed.find(file => file.lastRow >= n)
   const no = closed?.no ?? state.tailNo
@@ -147,17 +194,18 @@ function rowAt(state: StoreState, n: number): { n: number; columns: RowColumns }
   })
   if (found === 'repaired') return rowAt(state, n)
   if (found) {
-    state.decoded = found
+    state.decoded = [found, ...state.decoded].slice(0, keptDecoded)
     return found
   }
   return closed ? rowAt(state, closed.lastRow + 1) : null
 }
 
-/** The oldest event time in the row that is sealed next; null when nothing waits. */
+/** The oldest event time in the row that the oldest range is sealed from next; null when nothing waits. */
 export function oldestUnsealedUs(state: StoreState): number | null {
-  const row = state.unsealed > 0 ? rowAt(state, state.cursor.row) : null
-  if (!row) return null
-  const from = row.n === state.cursor.row ? state.cursor.offset : 0
+  const range = state.unsealed.all.find(({ readings }) => readings > 0)
+  const row = range ? rowIn(state, range, range.from) : null
+  if (!range || !row) return null
+  const from = row.n === range.from.row ? range.from.offset : 0
   return row.columns.tsUs
     .subarray(from, row.columns.readings)
     .reduce((oldest, time) => Math.min(oldest, time), Infinity)

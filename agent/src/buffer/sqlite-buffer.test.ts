@@ -58,9 +58,9 @@ test('nothing is sealed before the agent has its id', async () => {
   let id: string | null = null
   const buffer = await openBuffer({ folder, worker: false, agentId: () => id })
   await accept(buffer, message([reading('a', 1, 1)]))
-  expect(await buffer.seal(10)).toBeNull()
+  expect(await buffer.seal(10, 'live')).toBeNull()
   id = agentId()
-  expect((await buffer.seal(10))?.readings).toBe(1)
+  expect((await buffer.seal(10, 'live'))?.readings).toBe(1)
   await buffer.close()
 })
 
@@ -126,9 +126,9 @@ test('an agent id that no batch can carry costs no reading', async () => {
   let id = 'x'.repeat(100)
   const buffer = await openBuffer({ folder, worker: false, agentId: () => id })
   await accept(buffer, message([reading('a', 1, 1)]))
-  await expect(buffer.seal(10)).rejects.toMatchObject({ code: 'too-large' })
+  await expect(buffer.seal(10, 'live')).rejects.toMatchObject({ code: 'too-large' })
   id = agentId()
-  expect(await buffer.seal(10)).toMatchObject({ seq: 1, readings: 1 })
+  expect(await buffer.seal(10, 'live')).toMatchObject({ seq: 1, readings: 1 })
   await buffer.close()
 })
 

@@ -7,9 +7,11 @@
  */
 import { randomInt } from 'node:crypto'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
+import type { Lane } from '@tributary/shared/protocol'
 import { readBootId } from './boot-id.ts'
 import type { Buffer, BufferStats, Message, Receipt, SealedBatch, StoredDeadLetter } from './buffer.ts'
 import { type BufferConfig, bufferConfig } from './buffer-config.ts'
+import { type BatchId, maxEpoch } from './epochs.ts'
 import { type Done, heldBytesOf, PendingGroup, type TakenGroup } from './group.ts'
 import { Pace } from './pace.ts'
 import type { Sabotage } from './state.ts'
@@ -32,7 +34,7 @@ export interface BufferOptions extends Partial<Omit<BufferConfig, 'folder'>> {
 export async function openBuffer(options: BufferOptions): Promise<Buffer> {
   const { agentId, notify = () => undefined, sabotage = null, ...given } = options
   const config = bufferConfig(given)
-  const epoch = randomInt(1, 2 ** 48 - 1)
+  const epoch = randomInt(1, maxEpoch)
   const storeOptions = { config, epoch, sabotage }
   const link = config.worker ? await openInWorker(storeOptions, notify) : openInProcess(storeOptions, notify)
   const buffer = new SqliteBuffer({ config, epoch, sabotage, agentId, notify, link })
@@ -56,7 +58,7 @@ const probeMs = 500
 const tickMs = 1000
 
 class SqliteBuffer implements Buffer {
-  readonly epoch: number
+  private runningEpoch: number
   private readonly parts: Parts
   private readonly pace: Pace
   private readonly forming = new PendingGroup()
@@ -73,8 +75,12 @@ class SqliteBuffer implements Buffer {
 
   constructor(parts: Parts) {
     this.parts = parts
-    this.epoch = parts.epoch
+    this.runningEpoch = parts.epoch
     this.pace = new Pace(parts.config.windowMs, parts.config.maxGroupReadings)
+  }
+
+  get epoch(): number {
+    return this.runningEpoch
   }
 
   start(): void {
@@ -112,21 +118,35 @@ class SqliteBuffer implements Buffer {
     })
   }
 
-  async seal(maxReadings: number): Promise<SealedBatch | null> {
+  async seal(maxReadings: number, lane: Lane): Promise<SealedBatch | null> {
     const agentId = this.parts.agentId()
     if (agentId === null) return null
     const [seconds, nanoseconds] = process.hrtime()
     const monotonicUs = seconds * 1_000_000 + Math.floor(nanoseconds / 1000)
     const header = { agentId, bootId: this.bootId, monotonicUs, wallUs: Date.now() * 1000 }
-    return this.parts.link.call({ op: 'seal', maxReadings, header })
+    return this.parts.link.call({ op: 'seal', maxReadings, lane, header })
   }
 
-  pending(): Promise<readonly SealedBatch[]> {
-    return this.parts.link.call({ op: 'pending' })
+  split(freshMs: number): Promise<boolean> {
+    return this.parts.link.call({ op: 'split', freshMs })
+  }
+
+  pending(max: number, after: BatchId | null = null): Promise<readonly SealedBatch[]> {
+    return this.parts.link.call({ op: 'pending', max, after })
+  }
+
+  isPending(epoch: number, seq: number): Promise<boolean> {
+    return this.parts.link.call({ op: 'isPending', epoch, seq })
   }
 
   acknowledge(epoch: number, seq: number): Promise<void> {
     return this.parts.link.call({ op: 'acknowledge', epoch, seq })
+  }
+
+  async reseal(epoch: number, seq: number): Promise<SealedBatch | null> {
+    const batch = await this.parts.link.call({ op: 'reseal', epoch, seq })
+    if (batch) this.runningEpoch = batch.epoch
+    return batch
   }
 
   settle(epoch: number, settled: number): Promise<number> {

@@ -2,8 +2,8 @@
  * What the writer knows, in memory, and how it is kept in the tail file.
  *
  * The tail alone tells a start everything: its `progress`, `catalogue` and `ledger` as last written, and its rows and batches, which
- * are newer than they where they differ (a seal writes its batch only, a commit its row only). So start-up reads one file, whatever
- * the backlog. An acknowledgement is written with the next commit, or by `tick` within ten seconds.
+ * are newer than they where they differ (a seal writes its batch only, a commit its row only). So start-up reads one file in full,
+ * whatever the backlog. An acknowledgement is written with the next commit, or by `tick` within ten seconds.
  *
  * Counters: `accepted` counts readings and undecodable payloads (1 each); `stored` counts accepted readings that the buffer holds or
  * the hub has acknowledged; `deadLettered` payloads kept as dead letters, also after they were dropped or pushed out; `evicted`
@@ -13,6 +13,7 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Counters } from '@tributary/shared/batch/batch'
 import { messageOf } from '@tributary/shared/errors'
+import type { Arrivals } from './arrivals.ts'
 import type { BufferConfig } from './buffer-config.ts'
 import { BufferFile } from './buffer-file.ts'
 import type { DeadLetterBox } from './dead-letter-box.ts'
@@ -20,6 +21,7 @@ import type { EpochState, Epochs } from './epochs.ts'
 import type { GoneRange, Ledger, LedgerEntry } from './ledger.ts'
 import type { FolderLock } from './lock.ts'
 import type { MarkFile } from './mark.ts'
+import type { Cursor, UnsealedRange, UnsealedRanges } from './ranges.ts'
 import type { ReceiptBook } from './receipts.ts'
 import type { RowColumns } from './row-codec.ts'
 
@@ -37,22 +39,21 @@ export interface ClosedFile {
   readonly holes: boolean
 }
 
-/** Everything before it is sealed: rows below `row`, and `offset` readings of `row`. */
-export interface Cursor {
-  readonly row: number
-  readonly offset: number
-}
-
 export interface Progress {
   readonly row: number
   readonly counters: Counters
+  /** Start of the open range of unsealed readings. */
   readonly cursor: Cursor
   /** Readings after the cursor, up to and with `row`. */
   readonly unsealed: number
+  /** The closed ranges; files of layout 1 have none. */
+  readonly behind?: readonly UnsealedRange[]
   readonly epochs: readonly EpochState[]
   readonly tailFirstRow: number
   readonly holes: readonly (readonly [number, number])[]
   readonly droppedLetters: number
+  /** Batches sealed again under another epoch; files of layout 1 do not tell. */
+  readonly resealed?: number
 }
 
 export interface LedgerState {
@@ -66,7 +67,8 @@ export interface StoreState {
   readonly folder: string
   readonly lock: FolderLock
   readonly mark: MarkFile
-  readonly epoch: number
+  /** Under which batches are sealed: drawn at the start, and anew when the hub shows that somebody else seals under it. */
+  epoch: number
   readonly epochs: Epochs
   readonly ledger: Ledger
   readonly receipts: ReceiptBook
@@ -80,20 +82,26 @@ export interface StoreState {
   /** By number, ascending, without the tail. */
   closed: readonly ClosedFile[]
   lastRow: number
-  cursor: Cursor
-  /** Readings after the cursor. */
-  unsealed: number
+  readonly unsealed: UnsealedRanges
+  readonly arrivals: Arrivals
   counters: Counters
+  /** Batches sealed again since the first start. */
+  resealed: number
   /** `progress` in the tail is behind. */
   dirty: boolean
   catalogueDirty: boolean
   /** Numbers of files that are out of the catalogue and not yet unlinked. */
   readonly doomed: number[]
-  /** A closed file opened to read, and a row decoded: sealing reads on where it stopped. */
+  /** A closed file opened to read, and the rows decoded last, one a lane: sealing reads on where it stopped. */
   reader: { readonly no: number; readonly file: BufferFile } | null
-  decoded: { readonly n: number; readonly columns: RowColumns } | null
+  decoded: readonly DecodedAt[]
   /** What happened that a person should know; handed over with the next answer. */
   readonly notices: string[]
+}
+
+export interface DecodedAt {
+  readonly n: number
+  readonly columns: RowColumns
 }
 
 /**
@@ -109,10 +117,13 @@ export function filePath(folder: string, no: number): string {
 /** Write what of the state is behind into the tail; part of a transaction of the caller. */
 export function writeState(state: StoreState, tail: BufferFile = state.tail): void {
   if (state.dirty) {
-    const { lastRow: row, counters, cursor, unsealed, tailFirstRow, tailHoles: holes } = state
+    const { lastRow: row, counters, tailFirstRow, tailHoles: holes } = state
     const { states: epochs } = state.epochs
     const { dropped: droppedLetters } = state.letters
-    const progress: Progress = { row, counters, cursor, unsealed, epochs, tailFirstRow, holes, droppedLetters }
+    const { live, behind } = state.unsealed
+    const ranges = { cursor: live.from, unsealed: live.readings, behind }
+    const { resealed } = state
+    const progress: Progress = { row, counters, ...ranges, epochs, tailFirstRow, holes, droppedLetters, resealed }
     tail.putState('progress', progress)
   }
   if (state.catalogueDirty) tail.putState('catalogue', state.closed)
@@ -136,10 +147,12 @@ export function flushState(state: StoreState): void {
 
 /** After a commit: what is durable stays so when the mark cannot be written, it only ages. */
 export function writeMark(state: StoreState): void {
-  const { lastRow: row, epoch, cursor, counters } = state
+  const { lastRow: row, epoch, counters } = state
   const { nextSeq } = state.epochs.get(epoch)
+  const { live, behind } = state.unsealed
+  const backlog = behind[0] && { from: behind[0].from, end: behind.at(-1)?.to?.row ?? 0 }
   try {
-    state.mark.write({ row, epoch, nextSeq, cursorRow: cursor.row, cursorOffset: cursor.offset, counters })
+    state.mark.write({ row, epoch, nextSeq, cursor: live.from, backlog: backlog ?? null, counters })
   } catch (error) {
     state.notices.push(`the high-water mark cannot be written: ${messageOf(error)}`)
   }
@@ -198,11 +211,4 @@ export function forgetBatches(state: StoreState, file: ClosedFile, reason: strin
     if (inRun.length <= run.toSeq - run.fromSeq) state.ledger.giveUp({ ...run, readings: run.readings - lost })
     for (const { seq } of inRun) loseBatch(state, run.epoch, seq, reason)
   }
-}
-
-/** Readings after the cursor that `file`, where the cursor stands, must have held: what is unsealed but for the files after it. */
-export function unsealedIn(state: StoreState, file: ClosedFile): number {
-  const later = state.closed.filter(other => other.firstRow > file.lastRow)
-  const elsewhere = later.reduce((sum, other) => sum + other.readings, state.tail.readingsFrom(state.cursor.row))
-  return Math.min(file.readings, Math.max(0, state.unsealed - elsewhere))
 }

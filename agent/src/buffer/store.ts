@@ -6,23 +6,29 @@
  */
 import type { LossRange } from '@tributary/shared/batch/batch'
 import { messageOf } from '@tributary/shared/errors'
+import type { Lane } from '@tributary/shared/protocol'
 import type { BufferStats, Receipt, SealedBatch, StoredDeadLetter } from './buffer.ts'
 import { commitGroup } from './commit.ts'
 import { acknowledge, pendingBatches, settle } from './copies.ts'
+import type { BatchId } from './epochs.ts'
 import { finishEviction, keepBounds, makeRoom, watchDisk } from './eviction.ts'
 import type { Group } from './group.ts'
 import { openStore, type StoreOptions } from './open-store.ts'
 import { setTailAside } from './repair.ts'
+import { reseal } from './reseal.ts'
 import { rotateWhenFull } from './rotate.ts'
-import { oldestUnsealedUs, type SealHeader, seal } from './sealing.ts'
+import { oldestUnsealedUs, type SealHeader, seal, splitLanes } from './sealing.ts'
 import { bufferBytes, closeReader, flushState, type StoreState } from './state.ts'
 import { isDamage, storageError } from './storage-error.ts'
 
 export type StoreRequest =
   | { readonly op: 'commit'; readonly group: Group }
-  | { readonly op: 'seal'; readonly maxReadings: number; readonly header: SealHeader }
-  | { readonly op: 'pending' }
+  | { readonly op: 'seal'; readonly maxReadings: number; readonly lane: Lane; readonly header: SealHeader }
+  | { readonly op: 'split'; readonly freshMs: number }
+  | { readonly op: 'pending'; readonly max: number; readonly after: BatchId | null }
+  | { readonly op: 'isPending'; readonly epoch: number; readonly seq: number }
   | { readonly op: 'acknowledge'; readonly epoch: number; readonly seq: number }
+  | { readonly op: 'reseal'; readonly epoch: number; readonly seq: number }
   | { readonly op: 'settle'; readonly epoch: number; readonly settled: number }
   | { readonly op: 'stats' }
   | { readonly op: 'deadLetters'; readonly limit: number }
@@ -37,8 +43,11 @@ export type StoreStats = Omit<BufferStats, 'writable'>
 export interface StoreResults {
   commit: undefined
   seal: SealedBatch | null
+  split: boolean
   pending: readonly SealedBatch[]
+  isPending: boolean
   acknowledge: undefined
+  reseal: SealedBatch | null
   settle: number
   stats: StoreStats
   deadLetters: readonly StoredDeadLetter[]
@@ -91,12 +100,18 @@ export class Store {
         commitGroup(state, request.group)
         return undefined
       case 'seal':
-        return seal(state, request.maxReadings, request.header)
+        return seal(state, request.maxReadings, request.lane, request.header)
+      case 'split':
+        return splitLanes(state, request.freshMs)
       case 'pending':
-        return pendingBatches(state)
+        return pendingBatches(state, request.max, request.after)
+      case 'isPending':
+        return state.epochs.pendingBatch(request.epoch, request.seq) !== undefined
       case 'acknowledge':
         acknowledge(state, request.epoch, request.seq)
         return undefined
+      case 'reseal':
+        return reseal(state, request.epoch, request.seq)
       case 'settle':
         return settle(state, request.epoch, request.settled)
       case 'stats':
@@ -155,11 +170,15 @@ export class Store {
     return {
       files: state.closed.length + 1,
       bytes: bufferBytes(state),
-      backlogReadings: state.unsealed + state.epochs.pendingReadings,
+      backlogReadings: state.unsealed.readings + state.epochs.pendingReadings,
+      unsealedLive: state.unsealed.live.readings,
+      unsealedBacklog: state.unsealed.behind.reduce((sum, range) => sum + range.readings, 0),
+      backlogRanges: state.unsealed.behind.length,
       oldestUs: oldestUnsealedUs(state),
       deadLetters: state.letters.count,
       deadLettersDropped: state.letters.dropped,
       sealedPending: state.epochs.pendingCount,
+      resealedBatches: state.resealed,
       counters: state.counters,
       losses,
     }

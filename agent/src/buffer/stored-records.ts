@@ -17,7 +17,9 @@ export interface StoredRow {
 export interface BatchEntry {
   readonly epoch: number
   readonly seq: number
-  /** Where the next unsealed reading stands after this batch. */
+  /** Its readings stand in the rows [first, next); `first` is null in files of layout 1: everything before `next` is sealed then. */
+  readonly firstRow: number | null
+  readonly firstOffset: number | null
   readonly nextRow: number
   readonly nextOffset: number
   readonly readings: number
@@ -28,19 +30,22 @@ export interface StoredBatch extends BatchEntry {
   readonly body: Uint8Array
 }
 
-const identity = new Float64Array(6)
+/** Identities of rows, and of batches of layout 1, leave the last two numbers out. */
+const identity = new Float64Array(8)
 const identityBytes = new Uint8Array(identity.buffer)
+const shortIdentityBytes = identityBytes.subarray(0, 6 * 8)
 const nothing = new Uint8Array(0)
 
 export function rowCrc(row: StoredRow): number {
   identity.fill(0)
   identity.set([row.n, row.readings, row.receipts?.length ?? 0])
-  return crc32(row.data, crc32(row.receipts ?? nothing, crc32(identityBytes)))
+  return crc32(row.data, crc32(row.receipts ?? nothing, crc32(shortIdentityBytes)))
 }
 
 export function batchCrc(batch: StoredBatch): number {
-  identity.set([batch.epoch, batch.seq, batch.nextRow, batch.nextOffset, batch.readings, batch.newestUs])
-  return crc32(batch.body, crc32(identityBytes))
+  const { epoch, seq, nextRow, nextOffset, readings, newestUs, firstRow, firstOffset } = batch
+  identity.set([epoch, seq, nextRow, nextOffset, readings, newestUs, firstRow ?? 0, firstOffset ?? 0])
+  return crc32(batch.body, crc32(firstRow === null ? shortIdentityBytes : identityBytes))
 }
 
 export function letterCrc(letter: StoredDeadLetter): number {
@@ -52,6 +57,7 @@ export function stateCrc({ key, value }: { key: string; value: string }): number
   return crc32(`${key}\n${value}`)
 }
 
+const nullCells: ReadonlySet<string> = new Set(['receipts', 'firstRow', 'firstOffset'])
 const byteCells: ReadonlySet<string> = new Set(['receipts', 'data', 'body', 'payload'])
 const textCells: ReadonlySet<string> = new Set(['source', 'origin', 'reason', 'key', 'value'])
 
@@ -68,7 +74,7 @@ export function checked<T extends { crc: number }>(
 
 function hasTypes(stored: object): boolean {
   return Object.entries(stored).every(([name, cell]) => {
-    if (cell === null) return name === 'receipts'
+    if (cell === null) return nullCells.has(name)
     if (byteCells.has(name)) return cell instanceof Uint8Array
     return typeof cell === (textCells.has(name) ? 'string' : 'number')
   })

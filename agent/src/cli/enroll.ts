@@ -51,6 +51,7 @@ export const enrollCommand: Command = {
       dataDir: config.dataDir,
       insecure: config.hub.insecure || values.insecure === true,
       caFile: config.hub.caFile,
+      proxy: config.hub.proxy,
       replace: values.replace === true,
       signal,
     })

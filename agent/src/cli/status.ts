@@ -1,7 +1,9 @@
 /** `status`: what the running agent says of itself. */
 import type { Command } from '@tributary/shared/cli'
-import { formatBytes } from '@tributary/shared/config-schema'
+import { formatBytes, formatDuration } from '@tributary/shared/config-schema'
+import type { BufferStats } from '../buffer/buffer.ts'
 import { type AgentStatus, unreadiness } from '../health/agent-status.ts'
+import type { UplinkStatus } from '../uplink/uplink-status.ts'
 import { configOption, readConfigOption } from './config-option.ts'
 import { findRunningAgent, notRunning } from './running-agent.ts'
 
@@ -16,12 +18,12 @@ export const status: Command = {
     if (agent === null) throw notRunning(config)
     const found = await agent.get<AgentStatus>('/status')
     context.json(found)
-    for (const line of describe(found)) context.out(line)
+    for (const line of describeStatus(found)) context.out(line)
     return unreadiness(found).length === 0 ? 0 : 1
   },
 }
 
-function describe({
+export function describeStatus({
   name,
   version,
   pid,
@@ -48,9 +50,34 @@ function describe({
     ...(buffer.deadLetters === 0
       ? []
       : [`letters    ${buffer.deadLetters} payloads did not decode: tributary-agent deadletter list`]),
+    ...(uplink === null ? [] : describeBacklog(buffer, uplink)),
     uplink === null
       ? 'uplink     off'
-      : `uplink     ${uplink.state} to ${uplink.hub}${uplink.detail === '' ? '' : `: ${uplink.detail}`}; ${uplink.sentBatches} batches, ${uplink.sentReadings} readings sent`,
+      : `uplink     ${uplink.state} to ${uplink.hub}${uplink.proxy === null ? '' : ` through ${uplink.proxy}`}${uplink.detail === '' ? '' : `: ${uplink.detail}`}; ${uplink.sentBatches} batches, ${uplink.sentReadings} readings sent`,
     ...sabotage.map(word => `SABOTAGE   ${word}`),
   ]
+}
+
+/** What waits, since when, and how long it will take; nothing when the hub has everything. */
+function describeBacklog({ oldestUs, resealedBatches }: BufferStats, uplink: UplinkStatus): string[] {
+  const { backlogReadings, apart, lanes, credits, drainReadingsPerS, estimatedDrainMs } = uplink
+  const resealed =
+    resealedBatches === 0
+      ? []
+      : [`resealed   ${resealedBatches} batches: the hub had others under their identity; is this gateway cloned?`]
+  if (backlogReadings === 0) return resealed
+  const since = oldestUs === null ? '' : `, oldest ${new Date(oldestUs / 1000).toISOString()}`
+  const left = estimatedDrainMs === null ? 'nothing leaves' : `about ${roughly(estimatedDrainMs)} left`
+  const order = apart ? `live first, ${credits} backlog batches at once` : 'in order'
+  const sent = (['live', 'backlog'] as const).map(lane => `${lanes[lane].sentReadings} ${lane}`).join(' + ')
+  return [
+    `backlog    ${backlogReadings} readings${since}; ${Math.round(drainReadingsPerS)} readings/s, ${left}; ${order}; sent ${sent}`,
+    ...resealed,
+  ]
+}
+
+/** In whole seconds, from two minutes on in whole minutes. */
+function roughly(ms: number): string {
+  const stepMs = ms < 120_000 ? 1000 : 60_000
+  return formatDuration(Math.ceil(ms / stepMs) * stepMs)
 }

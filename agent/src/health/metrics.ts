@@ -2,7 +2,9 @@
  * The agent's metrics for Prometheus: `tributary_agent_*`. Values are read from the stages when somebody asks; only the commit
  * latency is recorded as it happens, of one message in `sampleEvery`.
  */
+import type { Lane } from '@tributary/shared/protocol'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { LaneStatus } from '../uplink/uplink-status.ts'
 import type { AgentStatus } from './agent-status.ts'
 
 /** Messages for each whose commit is timed. */
@@ -87,6 +89,18 @@ function eachSource(
   }
 }
 
+const lanes: readonly Lane[] = ['live', 'backlog']
+
+function eachLane(name: string, help: string, read: (lane: LaneStatus) => number): Definition {
+  return {
+    name,
+    help,
+    labels: ['lane'],
+    values: ({ uplink }) =>
+      uplink === null ? [] : lanes.map(lane => ({ labels: { lane }, value: read(uplink.lanes[lane]) })),
+  }
+}
+
 const counters: readonly Definition[] = [
   eachSource('messages_total', 'Messages heard since the start', source => source.messages),
   eachSource('undecoded_total', 'Messages that became dead letters since the start', source => source.deadLettered),
@@ -128,6 +142,22 @@ const counters: readonly Definition[] = [
   one('uplink_batches_total', 'Batches stored by the hub since the start', status => status.uplink?.sentBatches),
   one('uplink_readings_total', 'Readings stored by the hub since the start', status => status.uplink?.sentReadings),
   one('uplink_bytes_total', 'Bytes of batches stored by the hub since the start', status => status.uplink?.sentBytes),
+  eachLane('uplink_lane_batches_total', 'Batches stored by the hub since the start, by lane', lane => lane.sentBatches),
+  eachLane(
+    'uplink_lane_readings_total',
+    'Readings stored by the hub since the start, by lane',
+    lane => lane.sentReadings,
+  ),
+  eachLane(
+    'uplink_lane_bytes_total',
+    'Bytes of batches stored by the hub since the start, by lane',
+    lane => lane.sentBytes,
+  ),
+  one(
+    'batches_resealed_total',
+    'Batches sealed again under another epoch since the first start: the hub had their identity with other contents',
+    status => status.buffer.resealedBatches,
+  ),
   one(
     'uplink_failed_tries_total',
     'Requests that did not end with a stored batch since the start',
@@ -137,6 +167,23 @@ const counters: readonly Definition[] = [
 
 const gauges: readonly Definition[] = [
   one('buffer_backlog_readings', 'Readings that the hub does not have yet', status => status.buffer.backlogReadings),
+  one('buffer_backlog_ranges', 'Ranges of backlog behind the live one', status => status.buffer.backlogRanges),
+  eachLane('uplink_lane_unsealed_readings', 'Readings not in a batch yet, by lane', lane => lane.unsealedReadings),
+  eachLane('uplink_lane_in_flight', 'Batches under way, by lane', lane => lane.inFlight),
+  one('uplink_lanes_apart', '1 while live readings go before a backlog', status =>
+    status.uplink === null ? null : Number(status.uplink.apart),
+  ),
+  one('uplink_credits', 'Backlog batches that the hub takes at once', status => status.uplink?.credits),
+  one(
+    'uplink_drain_readings_per_second',
+    'Readings stored by the hub, averaged over about 10 s',
+    status => status.uplink?.drainReadingsPerS,
+  ),
+  one(
+    'uplink_estimated_drain_seconds',
+    'Until the hub has everything, at that rate; -1 while nothing leaves',
+    ({ uplink }) => uplink && (uplink.estimatedDrainMs === null ? -1 : uplink.estimatedDrainMs / 1000),
+  ),
   one('buffer_bytes', 'Bytes of the buffer on disk', status => status.buffer.bytes),
   one('buffer_files', 'Files of the buffer', status => status.buffer.files),
   one('buffer_dead_letters', 'Dead letters kept', status => status.buffer.deadLetters),

@@ -12,6 +12,7 @@ import { type EnrollAnswer, type EnrollRequest, enrollProof, mediaTypes, paths }
 import { type Backoff, retry } from '@tributary/shared/retry'
 import { generateKeyPair, type KeyPair, publicKeyFromText, publicKeyText } from '@tributary/shared/signature-keys'
 import { type HubAnswer, HubConnection } from './hub-connection.ts'
+import { findProxy } from './hub-proxy.ts'
 import { parseHubUrl } from './hub-url.ts'
 import { type Identity, identityOf } from './identity.ts'
 import { type Enrolment, readIdentityFile, type StoredIdentity, writeIdentityFile } from './identity-file.ts'
@@ -29,6 +30,8 @@ export interface EnrollOptions {
   readonly insecure?: boolean
   /** PEM file that replaces the built-in root certificates. */
   readonly caFile?: string | null
+  /** `hub.proxy`: an address, `none`, or null to go by the environment. */
+  readonly proxy?: string | null
   /** The agent is enrolled and shall get a new key (rotation), or another hub. Default false: refused. */
   readonly replace?: boolean
   /** Tries while the hub cannot be reached; default 3. */
@@ -115,6 +118,7 @@ async function askHub(url: URL, key: KeyPair, options: EnrollOptions): Promise<E
   const connection = new HubConnection({
     url,
     caFile: options.caFile ?? null,
+    proxy: findProxy(url, options.proxy ?? null, process.env),
     connections: 1,
     connectTimeoutMs: 5000,
     answerTimeoutMs: 30_000,

@@ -1,5 +1,6 @@
 /**
- * HTTP to the hub: kept-alive connections, every wait and every size bounded.
+ * HTTP to the hub, directly or through a proxy: kept-alive connections (through a proxy kept-alive tunnels), every wait and every size
+ * bounded.
  *
  * Anything that keeps an answer from arriving whole is `unavailable` (retryable); an answer of any status is returned, not thrown.
  * undici's pool, because global fetch costs four times the CPU. Redirects are never followed: a signature names one hub.
@@ -8,13 +9,16 @@ import { readFileSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
 import type { FieldMap } from '@tributary/shared/signature-base'
-import { Pool } from 'undici'
+import { type Dispatcher, Pool, ProxyAgent } from 'undici'
+import type { HubProxy } from './hub-proxy.ts'
 
 export interface HubConnectionOptions {
   /** From `parseHubUrl`. */
   readonly url: URL
   /** PEM file with the certificates that sign the hub's; replaces the built-in roots. Null for those. */
   readonly caFile: string | null
+  /** From `findProxy`; null to connect directly. */
+  readonly proxy: HubProxy | null
   /** Most connections at once. */
   readonly connections: number
   readonly connectTimeoutMs: number
@@ -44,24 +48,13 @@ export interface HubAnswer {
 export class HubConnection {
   readonly origin: string
   readonly #options: HubConnectionOptions
-  readonly #pool: Pool
+  readonly #dispatcher: Dispatcher
 
   /** Throws `config` when the CA file cannot be read. */
   constructor(options: HubConnectionOptions) {
     this.#options = options
     this.origin = options.url.origin
-    const ca = options.caFile === null ? {} : { ca: readCaFile(options.caFile) }
-    this.#pool = new Pool(options.url, {
-      connections: options.connections,
-      pipelining: 1,
-      allowH2: false,
-      connect: { timeout: options.connectTimeoutMs, ...ca },
-      headersTimeout: options.answerTimeoutMs,
-      bodyTimeout: options.answerTimeoutMs,
-    })
-    this.#pool.on('disconnect', (_origin, _targets, error) => {
-      if (error.code === 'UND_ERR_SOCKET') options.onDrop?.()
-    })
+    this.#dispatcher = createDispatcher(options)
   }
 
   /** Throws `unavailable`, or `aborted` when the signal fired. */
@@ -71,7 +64,8 @@ export class HubConnection {
     // A hub that drips an answer byte by byte keeps resetting the inactivity timers; this one it cannot reset.
     const deadline = AbortSignal.timeout(this.#options.connectTimeoutMs + transferMs + answerTimeoutMs)
     try {
-      const answer = await this.#pool.request({
+      const answer = await this.#dispatcher.request({
+        origin: this.origin,
         method: request.method,
         path: request.path,
         headers: request.headers,
@@ -86,14 +80,40 @@ export class HubConnection {
     } catch (cause) {
       if (request.signal.aborted) throw new TributaryError('aborted', 'stopped while talking to the hub', { cause })
       if (cause instanceof TributaryError) throw cause
-      throw unreachable(this.origin, deadline.aborted ? new Error('the answer took too long', { cause }) : cause)
+      const reason = deadline.aborted ? new Error('the answer took too long', { cause }) : cause
+      throw unreachable(this.origin, this.#options.proxy, reason)
     }
   }
 
   /** Ends every connection, requests under way included. */
   async close(): Promise<void> {
-    await this.#pool.destroy()
+    await this.#dispatcher.destroy()
   }
+}
+
+function createDispatcher(options: HubConnectionOptions): Dispatcher {
+  const { url, proxy, connections, connectTimeoutMs, answerTimeoutMs, onDrop } = options
+  const tls = { timeout: connectTimeoutMs, ...(options.caFile !== null && { ca: readCaFile(options.caFile) }) }
+  const limits = {
+    connections,
+    pipelining: 1,
+    allowH2: false,
+    headersTimeout: answerTimeoutMs,
+    bodyTimeout: answerTimeoutMs,
+  }
+  const watched = (pool: Pool) =>
+    pool.on('disconnect', (_origin, _targets, error) => {
+      if (error.code === 'UND_ERR_SOCKET') onDrop?.()
+    })
+  if (proxy === null) return watched(new Pool(url, { ...limits, connect: tls }))
+  return new ProxyAgent({
+    ...limits,
+    uri: proxy.url.href,
+    ...(proxy.authorization !== null && { token: proxy.authorization }),
+    requestTls: tls,
+    proxyTls: { timeout: connectTimeoutMs },
+    factory: (origin, poolOptions) => watched(new Pool(origin, { ...poolOptions, ...limits })),
+  })
 }
 
 async function readBounded(body: AsyncIterable<Uint8Array>, maxBytes: number, origin: string): Promise<Uint8Array> {
@@ -116,14 +136,15 @@ function readCaFile(path: string): string {
   }
 }
 
-function unreachable(origin: string, cause: unknown): TributaryError {
+function unreachable(origin: string, proxy: HubProxy | null, cause: unknown): TributaryError {
   const reason = reasonOf(cause)
+  const through = proxy === null ? '' : ` through the proxy ${proxy.url.origin}`
   const certificate = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME/.test(reason)
-  return new TributaryError('unavailable', `no answer from ${origin}: ${reason}`, {
+  return new TributaryError('unavailable', `no answer from ${origin}${through}: ${reason}`, {
     cause,
     hint: certificate
       ? 'name the file with the certificates that sign its own as hub.ca_file'
-      : 'readings are kept meanwhile; check the address, the network and that the hub runs',
+      : `readings are kept meanwhile; check the address, the network${proxy === null ? '' : ', the proxy (hub.proxy, HTTPS_PROXY)'} and that the hub runs`,
   })
 }
 

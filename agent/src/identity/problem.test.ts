@@ -19,6 +19,7 @@ test('a problem document gives code, detail and time', () => {
   }
   expect(parseProblem(answer(401, problem))).toEqual({
     code: 'clock-skew',
+    named: true,
     detail: 'your clock is off',
     retryAfterS: null,
     hubTimeMs: 1234,

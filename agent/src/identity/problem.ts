@@ -8,6 +8,8 @@ import type { HubAnswer } from './hub-connection.ts'
 
 export interface ReadProblem {
   readonly code: ErrorCode
+  /** The document named the code: it is a hub's word, not a status of whatever stands in front of it. */
+  readonly named: boolean
   /** One line, at most 300 characters, printable. */
   readonly detail: string
   /** Seconds of `Retry-After`, 0 … 3600; null when absent. */
@@ -49,8 +51,10 @@ export function parseProblem(answer: HubAnswer): ReadProblem {
   const detail =
     typeof document?.detail === 'string' ? document.detail : typeof document?.title === 'string' ? document.title : ''
   const hubTimeMs = document?.hubTimeMs
+  const code = codes.find(one => one === document?.code)
   return {
-    code: codes.find(code => code === document?.code) ?? codes[0],
+    code: code ?? codes[0],
+    named: code !== undefined,
     detail: oneLine(detail === '' ? `HTTP status ${answer.status}` : detail),
     retryAfterS: readRetryAfter(answer.headers['retry-after'], answer.headers.date),
     hubTimeMs: typeof hubTimeMs === 'number' && Number.isFinite(hubTimeMs) && hubTimeMs > 0 ? hubTimeMs : null,

@@ -6,6 +6,7 @@ import { isTributaryError, TributaryError } from '@tributary/shared/errors'
 import { fields, type HelloAnswer, mediaTypes, paths } from '@tributary/shared/protocol'
 import { makeNonce, signRequest, verifyResponse } from '@tributary/shared/signature'
 import { type HubAnswer, HubConnection } from './hub-connection.ts'
+import { findProxy } from './hub-proxy.ts'
 import { parseHubUrl } from './hub-url.ts'
 import type { Identity } from './identity.ts'
 import { parseProblem } from './problem.ts'
@@ -16,6 +17,8 @@ export interface HelloOptions {
   readonly hub: string | null
   readonly insecure: boolean
   readonly caFile: string | null
+  /** As of `EnrollOptions`. */
+  readonly proxy?: string | null
   readonly signal: AbortSignal
   readonly nowMs?: () => number
 }
@@ -31,7 +34,9 @@ export async function sayHello(options: HelloOptions): Promise<HelloAnswer> {
   const { identity, signal, nowMs = Date.now } = options
   const url = parseHubUrl(options.hub ?? identity.hub, options.insecure)
   const { caFile } = options
-  const connection = new HubConnection({ url, caFile, connections: 1, connectTimeoutMs: 5000, answerTimeoutMs: 10_000 })
+  const proxy = findProxy(url, options.proxy ?? null, process.env)
+  const limits = { connections: 1, connectTimeoutMs: 5000, answerTimeoutMs: 10_000 }
+  const connection = new HubConnection({ url, caFile, proxy, ...limits })
   const body = new Uint8Array()
   const own = { [fields.nonce]: makeNonce(), accept: mediaTypes.json }
   const { agentId, privateKey } = identity

@@ -27,6 +27,10 @@ export interface Exchange {
   readonly signal: AbortSignal
   /** The clock was corrected; called before the second try. */
   readonly onClockCorrected: () => void
+  /** What the request claims to be, by the clock as it is then. */
+  readonly lane: (batch: SealedBatch) => Lane
+  /** A try leaves, with so many bytes of head and body. */
+  readonly onSend: (bytes: number) => void
 }
 
 /** `clock-skew` that remains after a correction, or was not signed, comes back as `later`. */
@@ -52,9 +56,10 @@ interface Attempt {
   readonly verdict: Verdict
 }
 
-async function attempt({ connection, identity, clock, signal }: Exchange, batch: SealedBatch): Promise<Attempt> {
+async function attempt(exchange: Exchange, batch: SealedBatch): Promise<Attempt> {
+  const { connection, identity, clock, signal, onSend } = exchange
   const own = {
-    [fields.lane]: laneOf(batch.newestUs, clock.nowMs()),
+    [fields.lane]: exchange.lane(batch),
     [fields.floor]: String(batch.floor),
     [fields.batch]: formatBatchField(batch.epoch, batch.seq),
     'content-type': mediaTypes.batch,
@@ -70,6 +75,7 @@ async function attempt({ connection, identity, clock, signal }: Exchange, batch:
     createdS: clock.nowMs() / 1000,
   })
   const headers = { ...own, ...signature }
+  onSend(headBytes(headers) + batch.body.length)
   const sentMonotonicMs = clock.monotonicMs()
   const maxAnswerBytes = answerBytes + answerBytesPerReading * batch.readings
   const answer = await connection.send({
@@ -100,6 +106,12 @@ function correctClock(
 
 export function laneOf(newestUs: number, nowMs: number): Lane {
   return nowMs - newestUs / 1000 < liveMs ? 'live' : 'backlog'
+}
+
+/** The request's head as HTTP/1.1 has it, but for what the connection adds (host, length): about 80 bytes. */
+function headBytes(headers: Readonly<Record<string, string>>): number {
+  const lines = Object.entries(headers).reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0)
+  return lines + `POST ${paths.batches} HTTP/1.1\r\n\r\n`.length + 80
 }
 
 function clockProblem(detail: string): Setback {

@@ -16,6 +16,7 @@ test.each([
   [{ maxReadings: 100_001 }, 'between 1 and 100000'],
   [{ lingerMs: -1 }, 'hub.lingerMs is -1'],
   [{ maxInFlight: 65 }, 'hub.maxInFlight is 65'],
+  [{ maxBytesPerS: 999 }, 'hub.maxBytesPerS is 999'],
   [{ backoff: { baseMs: 500, capMs: 100 } }, 'hub.backoff.capMs is 100; it must be between 500'],
   [{ maxHeld: Number.NaN }, 'hub.maxHeld is NaN'],
 ])('%j is refused', (given, message) => {

@@ -9,14 +9,18 @@ export interface UplinkConfig {
   readonly insecure: boolean
   /** PEM file with the certificates that sign the hub's; replaces the built-in roots. Null for those. Default null. */
   readonly caFile: string | null
+  /** Address of an HTTP proxy on the way to the hub, `none`, or null to go by HTTPS_PROXY and NO_PROXY. May hold a password. Default null. */
+  readonly proxy: string | null
   /** Most readings in a batch; so many are sealed at once. 1 … 100,000, default 1000. */
   readonly maxReadings: number
   /** Fewer are sealed this long after the oldest of them was noticed, ms. 0 … 60,000, default 200. */
   readonly lingerMs: number
-  /** Batches in flight at once, however many credits the hub gives. 1 … 64, default 8. */
+  /** Backlog batches in flight at once, however many credits the hub gives; one live batch may be beside them. 1 … 64, default 8. */
   readonly maxInFlight: number
   /** Below this estimated time to send everything, batches go one after another, in order, ms. Default 30,000. */
   readonly inOrderBelowMs: number
+  /** Bytes a second that leave, of requests; null for no bound. At least 1000. Default null. */
+  readonly maxBytesPerS: number | null
   /** Waits after a failure that may pass: network, 429, 5xx. Default 500 ms up to 60 s. */
   readonly backoff: Backoff
   /** About this long between tries while the hub refuses the agent itself (revoked, unknown, wrong address), ms. Default 60,000. */
@@ -41,10 +45,12 @@ export function uplinkConfig(given: Partial<UplinkConfig> = {}): UplinkConfig {
     hub: null,
     insecure: false,
     caFile: null,
+    proxy: null,
     maxReadings: 1000,
     lingerMs: 200,
     maxInFlight: 8,
     inOrderBelowMs: 30_000,
+    maxBytesPerS: null,
     backoff: { baseMs: 500, capMs: 60_000 },
     refusedRetryMs: 60_000,
     heldBackoff: { baseMs: 60_000, capMs: hourMs },
@@ -58,6 +64,7 @@ export function uplinkConfig(given: Partial<UplinkConfig> = {}): UplinkConfig {
   within('lingerMs', config.lingerMs, 0, 60_000)
   within('maxInFlight', config.maxInFlight, 1, 64)
   within('inOrderBelowMs', config.inOrderBelowMs, 0, 24 * hourMs)
+  if (config.maxBytesPerS !== null) within('maxBytesPerS', config.maxBytesPerS, 1000, 2 ** 40)
   within('backoff.baseMs', config.backoff.baseMs, 1, hourMs)
   within('backoff.capMs', config.backoff.capMs, config.backoff.baseMs, hourMs)
   within('refusedRetryMs', config.refusedRetryMs, 1, hourMs)

@@ -1,5 +1,6 @@
 /** What `tributary-agent status`, the health page and the metrics show of the uplink. */
 import type { ErrorCode } from '@tributary/shared/errors'
+import type { Lane } from '@tributary/shared/protocol'
 import type { HeldBatch } from './outbox.ts'
 
 /**
@@ -14,16 +15,36 @@ import type { HeldBatch } from './outbox.ts'
  */
 export type UplinkState = 'idle' | 'sending' | 'waiting' | 'refused' | 'blocked' | 'stopped'
 
+export interface LaneStatus {
+  /** In the buffer, not in a batch yet. */
+  readonly unsealedReadings: number
+  readonly inFlight: number
+  /** Since the start. */
+  readonly sentBatches: number
+  readonly sentReadings: number
+  readonly sentBytes: number
+}
+
 export interface UplinkStatus {
   readonly state: UplinkState
   /** One line for people: why it waits, or nothing. */
   readonly detail: string
   readonly hub: string
+  /** Address of the proxy on the way, without its user; null when there is none. */
+  readonly proxy: string | null
   /** By this machine's clock, ms; null before the first. */
   readonly lastSuccessMs: number | null
   readonly lastError: { readonly atMs: number; readonly code: ErrorCode; readonly detail: string } | null
   /** Readings not yet acknowledged by the hub, as of the last look. */
   readonly backlogReadings: number
+  /** The lanes go apart: everything would take longer than `in_order_below` to send. */
+  readonly apart: boolean
+  /** By what the requests say they are. */
+  readonly lanes: Readonly<Record<Lane, LaneStatus>>
+  /** Readings a second stored by the hub, averaged over about 10 s. */
+  readonly drainReadingsPerS: number
+  /** Until everything is at the hub, at that rate and with nothing new, ms; null while nothing leaves. */
+  readonly estimatedDrainMs: number | null
   readonly inFlight: number
   /** Until the next try; null when it is not waiting. */
   readonly nextTryInMs: number | null
@@ -42,6 +63,9 @@ export interface UplinkStatus {
   readonly clockCorrections: number
   /** Batches that the hub had lost and that were sent again. */
   readonly sentAgain: number
+  /** Batches whose identity the hub had with other contents, sealed again under another epoch. */
+  readonly resealed: number
+  /** Backlog batches that the hub takes at once. */
   readonly credits: number
   readonly desiredConfigVersion: number | null
 }

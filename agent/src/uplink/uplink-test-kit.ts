@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { TributaryError } from '@tributary/shared/errors'
-import { fields, parseBatchField, paths } from '@tributary/shared/protocol'
+import { fields, type Lane, parseBatchField, paths } from '@tributary/shared/protocol'
 import { signResponse, verifyRequest } from '@tributary/shared/signature'
 import { generateKeyPair } from '@tributary/shared/signature-keys'
 import type { BufferStats, SealedBatch } from '../buffer/buffer.ts'
@@ -11,45 +11,72 @@ import type { UplinkOptions } from './uplink.ts'
 
 type UplinkBuffer = UplinkOptions['buffer']
 
-/** Sealed batches by seq of one epoch; readings are only counted. */
+/** Sealed batches, their seqs dense over all epochs; readings are only counted. */
 export class MemoryBuffer implements UplinkBuffer {
-  readonly epoch = 5
+  epoch = 5
   readonly sealed: SealedBatch[] = []
   readonly acknowledged: number[] = []
   readonly settledCalls: number[] = []
   failure: TributaryError | null = null
   newestUs = Date.now() * 1000
-  #unsealed = 0
+  /** Most pending batches that were handed out at once. */
+  largestPage = 0
+  /** How often somebody looked what there is. */
+  looks = 0
+  readonly #unsealed: Record<Lane, number> = { live: 0, backlog: 0 }
   #pending = new Set<number>()
   #settled = 0
 
   arrive(readings: number): void {
-    this.#unsealed += readings
+    this.#unsealed.live += readings
   }
 
-  async seal(maxReadings: number): Promise<SealedBatch | null> {
+  async split(): Promise<boolean> {
     this.#check()
-    const readings = Math.min(maxReadings, this.#unsealed)
+    const { live, backlog } = this.#unsealed
+    if (live === 0) return false
+    Object.assign(this.#unsealed, { live: 0, backlog: backlog + live })
+    return true
+  }
+
+  async seal(maxReadings: number, lane: Lane): Promise<SealedBatch | null> {
+    this.#check()
+    const readings = Math.min(maxReadings, this.#unsealed[lane])
     if (readings === 0) return null
-    this.#unsealed -= readings
-    const seq = this.sealed.length + 1
-    const floor = Math.min(seq, ...this.#pending)
-    const body = new TextEncoder().encode(`batch ${seq} with ${readings} readings`)
-    const batch = { epoch: this.epoch, seq, body, readings, newestUs: this.newestUs, floor }
-    this.sealed.push(batch)
-    this.#pending.add(seq)
-    return batch
+    this.#unsealed[lane] -= readings
+    const newestUs = lane === 'live' ? this.newestUs : this.newestUs - 3600e6
+    return this.#keep(`${lane} batch with ${readings} readings`, readings, newestUs)
   }
 
-  async pending(): Promise<readonly SealedBatch[]> {
+  async pending(max: number, after: { readonly seq: number } | null = null): Promise<readonly SealedBatch[]> {
     this.#check()
-    return this.sealed.filter(batch => this.#pending.has(batch.seq))
+    const page = this.sealed.filter(({ seq }) => this.#pending.has(seq) && seq > (after?.seq ?? 0)).slice(0, max)
+    this.largestPage = Math.max(this.largestPage, page.length)
+    return page
+  }
+
+  async isPending(_epoch: number, seq: number): Promise<boolean> {
+    this.#check()
+    return this.#pending.has(seq)
+  }
+
+  /** Pushed out, as by the bounds of a buffer. */
+  evict(seq: number): void {
+    this.#pending.delete(seq)
   }
 
   async acknowledge(_epoch: number, seq: number): Promise<void> {
     this.#check()
     this.#pending.delete(seq)
     this.acknowledged.push(seq)
+  }
+
+  async reseal(epoch: number, seq: number): Promise<SealedBatch | null> {
+    this.#check()
+    const old = this.sealed.find(batch => batch.seq === seq && this.#pending.delete(seq))
+    if (!old) return null
+    if (epoch === this.epoch) this.epoch++
+    return this.#keep(Buffer.from(old.body).toString(), old.readings, old.newestUs)
   }
 
   async settle(_epoch: number, settled: number): Promise<number> {
@@ -64,21 +91,36 @@ export class MemoryBuffer implements UplinkBuffer {
 
   async stats(): Promise<BufferStats> {
     this.#check()
+    this.looks++
     const sealedReadings = this.sealed
       .filter(batch => this.#pending.has(batch.seq))
       .reduce((sum, batch) => sum + batch.readings, 0)
     const counters = { accepted: 0, stored: 0, suppressed: 0, deadLettered: 0, evicted: 0, maybeDuplicate: 0 }
+    const { live, backlog } = this.#unsealed
     return {
       files: 1,
       bytes: 0,
-      backlogReadings: this.#unsealed + sealedReadings,
+      backlogReadings: live + backlog + sealedReadings,
+      unsealedLive: live,
+      unsealedBacklog: backlog,
+      backlogRanges: backlog > 0 ? 1 : 0,
       oldestUs: null,
       deadLetters: 0,
       sealedPending: this.#pending.size,
+      resealedBatches: 0,
       counters,
       losses: [],
       writable: true,
     }
+  }
+
+  #keep(text: string, readings: number, newestUs: number): SealedBatch {
+    const seq = this.sealed.length + 1
+    const floor = Math.min(seq, ...this.#pending)
+    const batch = { epoch: this.epoch, seq, body: new TextEncoder().encode(text), readings, newestUs, floor }
+    this.sealed.push(batch)
+    this.#pending.add(seq)
+    return batch
   }
 
   #check(): void {
@@ -87,6 +129,7 @@ export class MemoryBuffer implements UplinkBuffer {
 }
 
 export interface ReceivedBatch {
+  readonly epoch: number
   readonly seq: number
   readonly lane: string
   readonly floor: string
@@ -160,10 +203,10 @@ export class TestHub {
       const { method = '', url: path = '', headers } = request
       const kind = verifyRequest({ method, path, headers, body, publicKey: agentKey.publicKey, nowS: this.nowS() })
       const identity = parseBatchField(String(headers[fields.batch]))
-      if (kind !== 'batch' || path !== paths.batches || identity?.epoch !== 5)
+      if (kind !== 'batch' || path !== paths.batches || identity === null)
         throw new TributaryError('malformed', 'not a batch')
       const batch = {
-        seq: identity.seq,
+        ...identity,
         lane: String(headers[fields.lane]),
         floor: String(headers[fields.floor]),
         body: body.toString(),

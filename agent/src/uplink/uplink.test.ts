@@ -69,8 +69,8 @@ describe('draining', () => {
 
   test('what was sealed before a restart goes first, byte for byte, and then what is new', async () => {
     buffer.arrive(10)
-    await buffer.seal(4)
-    await buffer.seal(4)
+    await buffer.seal(4, 'live')
+    await buffer.seal(4, 'live')
     const before = buffer.sealed.map(batch => Buffer.from(batch.body).toString())
     run()
     await until(() => buffer.acknowledged.length === 3)
@@ -132,6 +132,75 @@ describe('draining', () => {
     expect(uplink?.status().credits).toBe(4)
     expect([...hub.stored.keys()].length).toBe(40)
     expect(uplink?.status().sentAgain).toBe(0)
+  })
+
+  test('in a long drain what is new goes beside the backlog, before the rest of it', async () => {
+    const answers: (() => void)[] = []
+    hub.otherwise = (...args) => void answers.push(() => stores(...args))
+    buffer.arrive(10)
+    run({ maxReadings: 1, inOrderBelowMs: 0 })
+    await until(() => answers.length === 1)
+    answers.shift()?.()
+    await until(() => answers.length === 1)
+    buffer.arrive(1)
+    uplink?.wake(1)
+    await until(() => answers.length === 2)
+    const [, , live] = hub.received
+    expect(hub.received.slice(1).map(batch => batch.lane)).toEqual(['backlog', 'live'])
+    expect(uplink?.status()).toMatchObject({ apart: true, lanes: { live: { inFlight: 1 }, backlog: { inFlight: 1 } } })
+    for (const answer of answers.splice(0)) answer()
+    hub.otherwise = stores
+    await until(() => uplink?.status().state === 'idle')
+    expect(live?.body).toBe('live batch with 1 readings')
+    const { lanes, apart } = uplink!.status()
+    expect(apart).toBe(false)
+    expect(lanes.live.sentReadings + lanes.backlog.sentReadings).toBe(11)
+    expect(lanes.backlog.sentReadings).toBe(9)
+    expect([...hub.stored.keys()]).toHaveLength(11)
+  })
+
+  test('the live lane never has more than one batch in flight, the backlog its credits', async () => {
+    hub.credits = 2
+    const answers: (() => void)[] = []
+    hub.otherwise = (...args) => void answers.push(() => stores(...args))
+    buffer.arrive(20)
+    run({ maxReadings: 1, inOrderBelowMs: 0, lingerMs: 0 })
+    await until(() => answers.length === 1)
+    answers.shift()?.()
+    await until(() => answers.length === 2)
+    buffer.arrive(1)
+    uplink?.wake(1)
+    await until(() => answers.length === 3)
+    buffer.arrive(1)
+    uplink?.wake(1)
+    answers.pop()?.()
+    await until(() => hub.received.length === 5)
+    expect(hub.received.slice(1).map(batch => batch.lane)).toEqual(['backlog', 'backlog', 'live', 'live'])
+    expect(hub.mostInFlight).toBe(3)
+    for (const answer of answers.splice(0)) answer()
+    hub.otherwise = stores
+  })
+
+  test('thousands of pending batches are brought a few at a time', async () => {
+    buffer.arrive(300)
+    for (let i = 0; i < 300; i++) await buffer.seal(1, 'live')
+    run()
+    await until(() => buffer.acknowledged.length === 300)
+    expect(buffer.largestPage).toBeLessThanOrEqual(8)
+    expect(buffer.acknowledged).toEqual(Array.from({ length: 300 }, (_, i) => i + 1))
+  })
+
+  test('with a bandwidth the next request waits until there is room for it', async () => {
+    let nowMs = 0
+    const clock = new HubClock({ wallMs: Date.now, monotonicMs: () => nowMs })
+    buffer.arrive(2)
+    run({ maxReadings: 1, lingerMs: 0, maxBytesPerS: 1000 }, { clock })
+    await until(() => buffer.acknowledged.length === 1)
+    const { looks } = buffer
+    await until(() => buffer.looks >= looks + 3)
+    expect(hub.received).toHaveLength(1)
+    nowMs += 10_000
+    await until(() => buffer.acknowledged.length === 2)
   })
 
   test('rejected readings are counted by reason', async () => {
@@ -373,7 +442,7 @@ describe('a refused agent', () => {
 describe('a refused batch', () => {
   test.each([
     [400, 'malformed'],
-    [409, 'conflict'],
+    [409, 'no-code-of-a-hub'],
     [413, 'too-large'],
     [415, 'unsupported-media-type'],
     [422, 'unprocessable'],
@@ -384,15 +453,22 @@ describe('a refused batch', () => {
     await until(() => buffer.acknowledged.length === 2)
     expect(buffer.acknowledged).toEqual([2, 3])
     expect(uplink?.status().held).toEqual([
-      { epoch: 5, seq: 1, readings: 1, code, detail: `HTTP ${status}: it is ${code}`, tries: 1 },
+      {
+        epoch: 5,
+        seq: 1,
+        readings: 1,
+        code: status === 409 ? 'conflict' : code,
+        detail: `HTTP ${status}: it is ${code}`,
+        tries: 1,
+      },
     ])
     expect(uplink?.status()).toMatchObject({ state: 'sending', detail: expect.stringContaining('refuses a batch') })
     expect(logged.filter(line => line.level === 'error')).toHaveLength(1)
-    expect((await buffer.pending()).map(batch => batch.seq)).toEqual([1])
+    expect((await buffer.pending(1000)).map(batch => batch.seq)).toEqual([1])
   })
 
   test('is tried again, ever more slowly, until the hub takes it', async () => {
-    const refuse = says(409, 'conflict')
+    const refuse = says(422, 'unprocessable')
     hub.otherwise = (...args) =>
       (args[1].seq === 1 && seqs().filter(seq => seq === 1).length < 4 ? refuse : stores)(...args)
     buffer.arrive(2)
@@ -413,6 +489,46 @@ describe('a refused batch', () => {
     hub.otherwise = stores
     await until(() => buffer.acknowledged.length === 50)
     expect(uplink?.status().held).toEqual([])
+  })
+})
+
+describe('a batch whose identity the hub has with other contents', () => {
+  test('goes out under another epoch, and that is told', async () => {
+    hub.behaviours.push(says(409, 'conflict'))
+    buffer.arrive(3)
+    run({ maxReadings: 1 })
+    await until(() => buffer.acknowledged.length === 3)
+    const [first, again] = hub.received
+    expect([first?.epoch, again?.epoch]).toEqual([5, 6])
+    expect(again?.body).toBe(first?.body)
+    await until(() => uplink?.status().state === 'idle')
+    expect(uplink?.status()).toMatchObject({ resealed: 1, held: [], failedTries: 0 })
+    expect(logged.filter(line => line.message.includes('cloned'))).toHaveLength(1)
+  })
+
+  test('is sealed again once only: a hub that refuses it all the same gets it slowly', async () => {
+    hub.otherwise = says(409, 'conflict')
+    buffer.arrive(50)
+    run({ maxReadings: 1, maxHeld: 4, heldBackoff: { baseMs: 10, capMs: 10 } })
+    await until(() => uplink?.status().state === 'blocked')
+    await until(() => hub.received.length >= 20)
+    expect(uplink?.status()).toMatchObject({ resealed: 4 })
+    expect(buffer.sealed).toHaveLength(8)
+    hub.otherwise = stores
+    await until(() => buffer.acknowledged.length === 50)
+  })
+
+  test('is kept when the buffer cannot seal it again', async () => {
+    hub.behaviours.push((...args) => {
+      buffer.failure = new TributaryError('storage', 'the disk said no')
+      says(409, 'conflict')(...args)
+    })
+    buffer.arrive(1)
+    run({ heldBackoff: { baseMs: 5, capMs: 5 } })
+    await until(() => uplink?.status().state === 'waiting')
+    buffer.failure = null
+    await until(() => buffer.acknowledged.length === 1)
+    expect(hub.received.map(batch => batch.epoch)).toEqual([5, 5])
   })
 })
 
@@ -461,6 +577,18 @@ describe('a buffer that fails', () => {
   })
 })
 
+test('a batch that was evicted while the hub was away is not sent: it stands in the ledger', async () => {
+  hub.otherwise = says(503, 'unavailable')
+  buffer.arrive(2)
+  run({ maxReadings: 1 })
+  await until(() => (uplink?.status().failedTries ?? 0) >= 2)
+  buffer.evict(1)
+  hub.otherwise = stores
+  await until(() => buffer.acknowledged.length === 1)
+  expect(buffer.acknowledged).toEqual([2])
+  expect([...hub.stored.keys()]).toEqual([2])
+})
+
 describe('stopping', () => {
   test('cuts off what is under way and leaves it pending', async () => {
     hub.otherwise = () => undefined
@@ -469,7 +597,7 @@ describe('stopping', () => {
     await until(() => hub.received.length === 1)
     await uplink?.stop()
     expect(uplink?.status().state).toBe('stopped')
-    expect((await buffer.pending()).map(batch => batch.seq)).toEqual([1])
+    expect((await buffer.pending(1000)).map(batch => batch.seq)).toEqual([1])
   })
 
   test('ends a long wait at once', async () => {

@@ -3,26 +3,34 @@
  *
  * Guarantees
  * - After a start the batches that were sealed and not acknowledged go first, byte for byte as sealed; then new ones.
- * - A batch leaves the buffer's hands only by a 200 that reads as an answer; whatever else happens, it is kept and tried again.
- * - Batches go one after another, in order, while all of it could be sent within `inOrderBelowMs`; above that as many at once as
- *   the hub gives credits, at most `maxInFlight`.
+ * - A batch leaves the buffer's hands only by a 200 that reads as an answer; whatever else happens, it is kept and tried again. One whose
+ *   identity the hub knows with other contents is sealed again under another epoch, once.
+ * - Batches go one after another, in order, while all of it could be sent within `inOrderBelowMs`. Above that the lanes go apart
+ *   (supply.ts): the live one may always have a batch in flight, beside it the backlog as many as the hub gives credits, at most
+ *   `maxInFlight`.
+ * - The bytes of all requests keep to `maxBytesPerS` (bandwidth.ts); when there is room for one, the live lane has it first.
  * - Waits are jittered and bounded (pace.ts), a refused batch does not stop the others (outbox.ts), and a falling `settled` brings
  *   back what the hub lost.
  * - All waiting is by the monotonic clock; only `created` and the lane look at the hub's time (hub-clock.ts).
  */
 import { isTributaryError, messageOf } from '@tributary/shared/errors'
-import type { Buffer, SealedBatch } from '../buffer/buffer.ts'
+import type { Lane } from '@tributary/shared/protocol'
+import type { Buffer } from '../buffer/buffer.ts'
 import { HubClock } from '../identity/hub-clock.ts'
 import { HubConnection } from '../identity/hub-connection.ts'
+import { findProxy } from '../identity/hub-proxy.ts'
 import { parseHubUrl } from '../identity/hub-url.ts'
 import type { Identity } from '../identity/identity.ts'
-import { Linger } from './linger.ts'
+import { Bandwidth } from './bandwidth.ts'
+import { DrainEstimate } from './drain-estimate.ts'
 import { Outbox, type Outgoing } from './outbox.ts'
 import { Pace } from './pace.ts'
 import { SettledFloors } from './settled-floors.ts'
-import { sendBatch } from './signed-exchange.ts'
+import { laneOf, sendBatch } from './signed-exchange.ts'
+import { lookEveryMs, Supply } from './supply.ts'
+import { Tally } from './tally.ts'
 import type { UplinkConfig } from './uplink-config.ts'
-import type { UplinkState, UplinkStatus } from './uplink-status.ts'
+import type { LaneStatus, UplinkState, UplinkStatus } from './uplink-status.ts'
 import type { ReadAnswer, Setback } from './verdict.ts'
 import { Wakeup } from './wakeup.ts'
 
@@ -34,7 +42,10 @@ export interface UplinkLog {
 }
 
 export interface UplinkOptions {
-  readonly buffer: Pick<Buffer, 'seal' | 'pending' | 'acknowledge' | 'settle' | 'stats'>
+  readonly buffer: Pick<
+    Buffer,
+    'seal' | 'split' | 'pending' | 'isPending' | 'acknowledge' | 'reseal' | 'settle' | 'stats'
+  >
   readonly identity: Identity
   readonly config: UplinkConfig
   readonly log: UplinkLog
@@ -43,11 +54,9 @@ export interface UplinkOptions {
   readonly random?: () => number
 }
 
-/** Longest wait before looking again whatever is waited for, ms. */
-const lookEveryMs = 1000
-
-/** Shortest wait between two looks at a buffer that has nothing, ms. */
-const idleLookMs = 50
+/** Whose turn it is, in order of preference: one queue after the other, or the lanes side by side. */
+const inOrder: readonly (readonly Lane[])[] = [['backlog', 'live']]
+const apart: readonly (readonly Lane[])[] = [['live'], ['backlog']]
 
 export class Uplink {
   readonly #options: UplinkOptions
@@ -55,46 +64,49 @@ export class Uplink {
   readonly #clock: HubClock
   readonly #outbox: Outbox
   readonly #pace: Pace
-  readonly #linger: Linger
+  readonly #estimate: DrainEstimate
+  readonly #bandwidth: Bandwidth
+  readonly #supply: Supply
+  readonly #tally = new Tally()
   readonly #floors: SettledFloors
   readonly #wakeup = new Wakeup()
   readonly #stop = new AbortController()
   readonly #underWay = new Set<Promise<void>>()
   #connection: HubConnection | null = null
+  #proxyOrigin: string | null = null
   #running: Promise<void> | null = null
-  /** The buffer may hold sealed batches that are not in the outbox. */
-  #lookForPending = true
   /** Why the hub takes nothing now; null when it does. */
   #setback: Setback | null = null
   #bufferTrouble: Setback | null = null
   #lastError: UplinkStatus['lastError'] = null
-  #lastSuccessMs: number | null = null
-  #backlogReadings = 0
-  /** One connection's throughput, smoothed; null before the first answer. */
-  #readingsPerMs: number | null = null
   #credits = 1
-  #desiredConfigVersion: number | null = null
-  #sent = { batches: 0, readings: 0, bytes: 0, failed: 0, again: 0 }
-  readonly #rejected = new Map<string, number>()
 
   constructor(options: UplinkOptions) {
-    const { config, random } = options
+    const { config, random, buffer } = options
     this.#options = options
     this.#config = config
     this.#clock = options.clock ?? new HubClock()
     this.#outbox = new Outbox(config.heldBackoff, random)
     this.#pace = new Pace(config.backoff, config.refusedRetryMs, random)
     this.#floors = new SettledFloors(config.settledFallMs)
-    this.#linger = new Linger(config.maxReadings, config.lingerMs)
+    this.#bandwidth = new Bandwidth(config.maxBytesPerS)
+    this.#estimate = new DrainEstimate(config.maxReadings, config.maxBytesPerS)
+    const parts = { buffer, config, outbox: this.#outbox, estimate: this.#estimate }
+    this.#supply = new Supply({ ...parts, monotonicMs: () => this.#clock.monotonicMs() })
   }
 
-  /** Throws `config` when the hub's address or the CA file cannot be used. */
+  /** Throws `config` when the address of the hub or its proxy, or the CA file cannot be used. */
   start(): void {
     const { hub, insecure, caFile, maxInFlight, connectTimeoutMs, answerTimeoutMs } = this.#config
+    const url = parseHubUrl(hub ?? this.#options.identity.hub, insecure)
+    const proxy = findProxy(url, this.#config.proxy, process.env)
+    this.#proxyOrigin = proxy?.url.origin ?? null
     this.#connection = new HubConnection({
-      url: parseHubUrl(hub ?? this.#options.identity.hub, insecure),
+      url,
       caFile,
-      connections: maxInFlight,
+      proxy,
+      // The backlog's, and one of the live lane.
+      connections: maxInFlight + 1,
       connectTimeoutMs,
       answerTimeoutMs,
       onDrop: () => this.#pace.dropped(this.#clock.monotonicMs()),
@@ -114,7 +126,7 @@ export class Uplink {
 
   /** So many readings were committed. Optional and cheap: without it they are noticed up to `lingerMs` later. */
   wake(readings: number): void {
-    if (this.#linger.arrived(readings, this.#clock.monotonicMs())) this.#wakeup.poke()
+    if (this.#supply.arrived(readings)) this.#wakeup.poke()
   }
 
   async #run(connection: HubConnection): Promise<void> {
@@ -126,56 +138,62 @@ export class Uplink {
 
   /** Start at most one request; returns how long there is nothing to do, ms. */
   async #step(connection: HubConnection): Promise<number> {
-    const pausedMs = this.#pace.waitMs(this.#clock.monotonicMs())
+    const nowMs = this.#clock.monotonicMs()
+    const pausedMs = Math.max(this.#pace.waitMs(nowMs), this.#bandwidth.waitMs(nowMs))
     if (pausedMs > 0) {
-      await this.#look()
+      await this.#supply.look()
+      this.#bufferTrouble = null
       return Math.min(pausedMs, lookEveryMs)
     }
-    if (this.#outbox.inFlight >= this.#window()) return lookEveryMs
-    const lookAgainMs = await this.#fill()
-    const next = this.#outbox.take(this.#clock.monotonicMs())
-    if (!next) return Math.min(lookAgainMs, this.#outbox.heldDueInMs(this.#clock.monotonicMs()) ?? lookAgainMs)
-    const sending = this.#send(connection, next).finally(() => {
+    if (this.#isFull()) return lookEveryMs
+    if (this.#pace.attempts === 0) await this.#supply.arrange()
+    else await this.#supply.look()
+    this.#bufferTrouble = null
+    let waitMs = lookEveryMs
+    for (const lanes of this.#supply.apart ? apart : inOrder) {
+      if (!this.#hasRoom(lanes)) continue
+      const lookAgainMs = await this.#supply.fill(lanes)
+      const next = this.#outbox.take(this.#clock.monotonicMs(), lanes)
+      if (next) {
+        if (await this.#isDue(next)) this.#start(connection, next)
+        else this.#outbox.done(next)
+        return 0
+      }
+      waitMs = Math.min(waitMs, this.#outbox.heldDueInMs(this.#clock.monotonicMs(), lanes) ?? waitMs, lookAgainMs)
+    }
+    return waitMs
+  }
+
+  /** What waited long may have been evicted: then it is in the ledger, and sending it would make that untrue. */
+  async #isDue(outgoing: Outgoing): Promise<boolean> {
+    if (!outgoing.tried) return true
+    const { epoch, seq } = outgoing.batch
+    try {
+      return await this.#options.buffer.isPending(epoch, seq)
+    } catch (error) {
+      this.#outbox.putBack(outgoing, this.#clock.monotonicMs())
+      throw error
+    }
+  }
+
+  #start(connection: HubConnection, outgoing: Outgoing): void {
+    const sending = this.#send(connection, outgoing).finally(() => {
       this.#underWay.delete(sending)
       this.#wakeup.poke()
     })
     this.#underWay.add(sending)
-    return 0
   }
 
-  /** Requests that may be in flight now. */
-  #window(): number {
-    if (this.#pace.attempts > 0 || this.#readingsPerMs === null) return 1
-    const drainMs = this.#backlogReadings / this.#readingsPerMs
-    return drainMs < this.#config.inOrderBelowMs ? 1 : Math.min(this.#credits, this.#config.maxInFlight)
+  #isFull(): boolean {
+    return !(this.#supply.apart ? apart : inOrder).some(lanes => this.#hasRoom(lanes))
   }
 
-  /** Bring a batch into the outbox if one is to be had; returns when to look again, ms. */
-  async #fill(): Promise<number> {
-    const { buffer } = this.#options
-    const { lingerMs, maxReadings, maxHeld } = this.#config
-    if (this.#outbox.waiting > 0) return lookEveryMs
-    if (this.#lookForPending) {
-      this.#outbox.add(await buffer.pending())
-      this.#lookForPending = false
-      if (this.#outbox.waiting > 0) return lookEveryMs
-    }
-    if (this.#outbox.heldCount >= maxHeld) return lookEveryMs
-    await this.#look()
-    const dueInMs = this.#linger.dueInMs(this.#clock.monotonicMs())
-    if (dueInMs === null) return Math.max(idleLookMs, lingerMs)
-    if (dueInMs > 0) return dueInMs
-    const batch = await buffer.seal(maxReadings)
-    this.#linger.sealed()
-    if (batch) this.#outbox.add([batch])
-    return Math.max(idleLookMs, lingerMs)
-  }
-
-  async #look(): Promise<void> {
-    const { backlogReadings } = await this.#options.buffer.stats()
-    this.#bufferTrouble = null
-    this.#backlogReadings = backlogReadings
-    this.#linger.observe(backlogReadings - this.#outbox.readings(), this.#clock.monotonicMs())
+  /** May a request of these lanes leave? While tries fail, or the hub never answered, only one at a time. */
+  #hasRoom(lanes: readonly Lane[]): boolean {
+    const alone = this.#pace.attempts > 0 || !this.#supply.apart
+    if (alone) return this.#outbox.inFlight === 0
+    if (lanes.includes('live')) return this.#outbox.inFlightOf('live') === 0
+    return this.#outbox.inFlightOf('backlog') < Math.min(this.#credits, this.#config.maxInFlight)
   }
 
   async #send(connection: HubConnection, outgoing: Outgoing): Promise<void> {
@@ -187,14 +205,22 @@ export class Uplink {
         clock: this.#clock,
         signal: this.#stop.signal,
         onClockCorrected: () => this.#clockCorrected(),
+        lane: () => this.#claimOf(outgoing),
+        onSend: (bytes: number) => this.#bandwidth.spend(bytes, this.#clock.monotonicMs()),
       }
       const verdict = await sendBatch(exchange, outgoing.batch)
       if (verdict.kind === 'stored') await this.#stored(outgoing, verdict.answer, sentAtMs)
+      else if (verdict.kind === 'conflict') await this.#conflict(outgoing, { ...verdict, kind: 'held' }, sentAtMs)
       else this.#setBack(outgoing, verdict, sentAtMs)
     } catch (error) {
       const code = isTributaryError(error) ? error.code : 'internal'
       this.#setBack(outgoing, { kind: 'later', code, detail: messageOf(error), retryAfterS: null }, sentAtMs)
     }
+  }
+
+  /** Backlog is what the lanes set apart, and whatever is old. */
+  #claimOf({ batch, lane }: Outgoing): Lane {
+    return this.#supply.apart && lane === 'backlog' ? 'backlog' : laneOf(batch.newestUs, this.#clock.nowMs())
   }
 
   async #stored(outgoing: Outgoing, answer: ReadAnswer, sentAtMs: number): Promise<void> {
@@ -210,7 +236,11 @@ export class Uplink {
     }
     this.#outbox.done(outgoing)
     this.#hubAnswers(sentAtMs)
-    this.#countStored(outgoing.batch, answer, receivedAtMs - sentAtMs)
+    const { readings, body } = outgoing.batch
+    this.#tally.stored(this.#claimOf(outgoing), readings, body.length, answer)
+    this.#supply.stored(readings)
+    this.#estimate.stored({ readings, bytes: body.length }, receivedAtMs - sentAtMs, receivedAtMs)
+    this.#credits = Math.max(1, answer.credits)
     if (this.#floors.heard(epoch, answer.settled, sentAtMs, receivedAtMs)) await this.#settle(epoch, answer.settled)
   }
 
@@ -219,10 +249,31 @@ export class Uplink {
     try {
       const batches = await buffer.settle(epoch, settled)
       if (batches === 0) return
-      this.#sent.again += batches
-      this.#lookForPending = true
+      this.#tally.again += batches
+      this.#supply.pendingAgain()
       log.warn({ epoch, settled, batches }, 'the hub has lost batches that it had acknowledged; sending them again')
     } catch (error) {
+      this.#bufferFailed(error)
+    }
+  }
+
+  /** The hub has this identity with other contents: the readings leave under another one. A hub that says so again has it held. */
+  async #conflict(outgoing: Outgoing, conflict: Setback, sentAtMs: number): Promise<void> {
+    const { epoch, seq, readings } = outgoing.batch
+    if (outgoing.resealed) return this.#setBack(outgoing, conflict, sentAtMs)
+    try {
+      const batch = await this.#options.buffer.reseal(epoch, seq)
+      this.#tally.resealed++
+      const fields = { epoch, seq, readings, newEpoch: batch?.epoch, newSeq: batch?.seq }
+      this.#options.log.warn(
+        fields,
+        'the hub has another batch of this identity: sealed again; is this gateway cloned?',
+      )
+      if (batch) this.#outbox.replace(outgoing, batch)
+      else this.#outbox.done(outgoing)
+      this.#hubAnswers(sentAtMs)
+    } catch (error) {
+      this.#setBack(outgoing, conflict, sentAtMs)
       this.#bufferFailed(error)
     }
   }
@@ -234,26 +285,13 @@ export class Uplink {
     this.#options.log.info({ hub: this.#connection?.origin }, 'the hub takes batches again')
   }
 
-  #countStored(batch: SealedBatch, answer: ReadAnswer, tookMs: number): void {
-    this.#sent.batches++
-    this.#sent.readings += batch.readings
-    this.#sent.bytes += batch.body.length
-    this.#backlogReadings = Math.max(0, this.#backlogReadings - batch.readings)
-    const rate = batch.readings / Math.max(1, tookMs)
-    this.#readingsPerMs = this.#readingsPerMs === null ? rate : this.#readingsPerMs * 0.8 + rate * 0.2
-    this.#credits = Math.max(1, answer.credits)
-    this.#desiredConfigVersion = answer.desiredConfigVersion
-    for (const [reason, count] of answer.rejected) this.#rejected.set(reason, (this.#rejected.get(reason) ?? 0) + count)
-    this.#lastSuccessMs = Date.now()
-  }
-
   #setBack(outgoing: Outgoing, setback: Setback, sentAtMs: number): void {
     const nowMs = this.#clock.monotonicMs()
     if (setback.code === 'aborted' && this.#stop.signal.aborted) {
       this.#outbox.putBack(outgoing, nowMs)
       return
     }
-    this.#sent.failed++
+    this.#tally.failed++
     if (setback.kind === 'held') this.#outbox.hold(outgoing, nowMs, setback.code, setback.detail)
     else this.#outbox.putBack(outgoing, nowMs)
     if (setback.kind === 'later') this.#pace.later(nowMs, sentAtMs, setback.retryAfterS)
@@ -296,28 +334,45 @@ export class Uplink {
   }
 
   status(): UplinkStatus {
-    const waitMs = this.#pace.waitMs(this.#clock.monotonicMs())
-    const state = this.#state()
+    const nowMs = this.#clock.monotonicMs()
+    const waitMs = this.#pace.waitMs(nowMs)
     return {
-      state,
+      state: this.#state(),
       detail: this.#detail(),
       hub: this.#connection?.origin ?? this.#config.hub ?? this.#options.identity.hub,
-      lastSuccessMs: this.#lastSuccessMs,
+      proxy: this.#proxyOrigin,
+      lastSuccessMs: this.#tally.lastSuccessMs,
       lastError: this.#lastError,
-      backlogReadings: this.#backlogReadings,
+      backlogReadings: this.#supply.backlogReadings,
+      apart: this.#supply.apart,
+      lanes: { live: this.#laneStatus('live'), backlog: this.#laneStatus('backlog') },
+      drainReadingsPerS: this.#estimate.readingsPerS(nowMs),
+      estimatedDrainMs: this.#estimate.atRateMs(this.#supply.backlogReadings, nowMs),
       inFlight: this.#outbox.inFlight,
       nextTryInMs: waitMs > 0 ? Math.ceil(waitMs) : null,
       held: this.#outbox.held(),
-      sentBatches: this.#sent.batches,
-      sentReadings: this.#sent.readings,
-      sentBytes: this.#sent.bytes,
-      failedTries: this.#sent.failed,
-      rejected: Object.fromEntries(this.#rejected),
+      sentBatches: this.#tally.sum('batches'),
+      sentReadings: this.#tally.sum('readings'),
+      sentBytes: this.#tally.sum('bytes'),
+      failedTries: this.#tally.failed,
+      rejected: this.#tally.rejected,
       clockOffsetMs: this.#clock.offsetMs(),
       clockCorrections: this.#clock.corrections,
-      sentAgain: this.#sent.again,
+      sentAgain: this.#tally.again,
+      resealed: this.#tally.resealed,
       credits: this.#credits,
-      desiredConfigVersion: this.#desiredConfigVersion,
+      desiredConfigVersion: this.#tally.desiredConfigVersion,
+    }
+  }
+
+  #laneStatus(lane: Lane): LaneStatus {
+    const { batches, readings, bytes } = this.#tally.lanes[lane]
+    return {
+      unsealedReadings: this.#supply.unsealed[lane],
+      inFlight: this.#outbox.inFlightOf(lane),
+      sentBatches: batches,
+      sentReadings: readings,
+      sentBytes: bytes,
     }
   }
 
@@ -335,6 +390,6 @@ export class Uplink {
     if (this.#setback?.kind === 'refused') return 'refused'
     if (this.#setback || this.#bufferTrouble) return 'waiting'
     if (this.#outbox.heldCount >= this.#config.maxHeld) return 'blocked'
-    return this.#outbox.inFlight > 0 || this.#backlogReadings > 0 ? 'sending' : 'idle'
+    return this.#outbox.inFlight > 0 || this.#supply.backlogReadings > 0 ? 'sending' : 'idle'
   }
 }

@@ -5,6 +5,7 @@
  * |---|---|---|
  * | stored | 200 that reads as a `BatchAnswer` | acknowledge |
  * | clock-skew | 401 `clock-skew` | correct the clock if the answer is signed, and sign again |
+ * | conflict | 409 `conflict`: the hub has other contents under this identity | seal again under another epoch, once; else as held |
  * | held | 400 409 413 415 422: this batch | set it aside, go on with the next, try it again slowly |
  * | refused | 401 403 and any other 3xx, 4xx: this agent, or not a hub | keep everything, try again slowly |
  * | later | 408 429 5xx, or a 200 that is no answer | back off |
@@ -19,6 +20,7 @@ import { parseProblem } from '../identity/problem.ts'
 export type Verdict =
   | { readonly kind: 'stored'; readonly answer: ReadAnswer }
   | { readonly kind: 'clock-skew'; readonly hubTimeMs: number | null }
+  | (Omit<Setback, 'kind'> & { readonly kind: 'conflict' })
   | Setback
 
 export interface Setback {
@@ -50,9 +52,10 @@ export function judge(answer: HubAnswer, readings: number): Verdict {
       retryAfterS: null,
     }
   }
-  const { code, detail, retryAfterS, hubTimeMs } = parseProblem(answer)
+  const { code, named, detail, retryAfterS, hubTimeMs } = parseProblem(answer)
   if (code === 'clock-skew') return { kind: 'clock-skew', hubTimeMs }
   const said = { code, detail: `HTTP ${status}: ${detail}`, retryAfterS }
+  if (code === 'conflict' && named) return { kind: 'conflict', ...said }
   if (aboutTheBatch.has(status)) return { kind: 'held', ...said }
   if (status === 408 || status === 429 || status >= 500) return { kind: 'later', ...said }
   return { kind: 'refused', ...said }

@@ -62,7 +62,7 @@ async function hear(count: number): Promise<void> {
 }
 
 async function seal(readings: number): Promise<SealedBatch> {
-  const sealed = await buffer.seal(readings)
+  const sealed = await buffer.seal(readings, 'live')
   if (sealed === null) throw new Error('the buffer is empty')
   return sealed
 }
@@ -180,7 +180,8 @@ test('a batch that the hub took and the agent lost before it heard so makes the 
   await deliver(await seal(100))
   const [known, truth] = [(await backlog())!, await held()]
   expect(truth - known).toBe(1000)
-  for (let batch = await buffer.seal(5000); batch !== null; batch = await buffer.seal(5000)) await deliver(batch)
+  for (let batch = await buffer.seal(5000, 'live'); batch !== null; batch = await buffer.seal(5000, 'live'))
+    await deliver(batch)
   expect([await backlog(), await held()]).toEqual([0, 0])
   await hear(500)
   await deliver(await seal(100))
