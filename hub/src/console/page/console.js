@@ -126,20 +126,12 @@ export class Console {
     this.#signedOut()
   }
 
+  /** Nothing of what was shown is kept. */
   #signedOut() {
     this.#feed.close()
-    const { theme } = this.#store.get()
-    this.#store.update({
-      session: null,
-      overlay: 'none',
-      overview: null,
-      agents: null,
-      recent: null,
-      sparks: null,
-      rates: [],
-      charted: [],
-      theme,
-    })
+    const list = { items: [], next: null, loading: /** @type {const} */ ('first'), error: null }
+    const shown = { overview: null, rates: [], agents: null, recent: null, sparks: null, charted: [] }
+    this.#store.update({ ...shown, list, anomalies: list, session: null, overlay: 'none' })
   }
 
   /* ---- address ---- */
