@@ -50,13 +50,11 @@ export class CountWindows implements WindowKind {
   }
 
   add(series: number, tsUs: number, order: number, value: number): Taken {
+    if (tsUs < this.#table.rows[series * seriesStride + seriesField.finalUs]!) return 'too-late'
+    if (this.#isFull(series)) return 'full'
     const state = this.#state(series)
-    const { run } = state
-    if (tsUs < this.#table.rows[series * seriesStride + seriesField.finalUs]! || this.#isBehind(state, tsUs, order)) {
-      return 'too-late'
-    }
-    if (this.bytes() >= this.#spec.maxBytes) return 'full'
-    if (run.length - state.counted >= this.#spec.maxReadings - this.#n) this.#countNext(series, state)
+    if (isBehind(state, tsUs, order)) return 'too-late'
+    if (state.run.length - state.counted >= this.#spec.maxReadings - this.#n) this.#countNext(series, state)
     insertReading(this.#memory, state, { tsUs, order, value, note: 0 })
     this.advance(series)
     return 'taken'
@@ -118,18 +116,18 @@ export class CountWindows implements WindowKind {
     return rollingBytes(this.#memory) + seriesBytes(this.#table)
   }
 
+  /** Whether a reading of this series needs memory that there is not. */
+  #isFull(series: number): boolean {
+    const state = this.#states.get(series)
+    return (state === undefined || state.run.isFull) && this.bytes() >= this.#spec.maxBytes
+  }
+
   #state(series: number): CountSeries {
     const known = this.#states.get(series)
     if (known !== undefined) return known
     const state = { ...createRollingSeries(this.#memory), counted: 0, due: this.#n, ordinal: 0 }
     this.#states.set(series, state)
     return state
-  }
-
-  #isBehind({ run, counted }: CountSeries, tsUs: number, order: number): boolean {
-    if (counted === 0) return false
-    const last = run.first + counted - 1
-    return tsUs < run.tsUs[last]! || (tsUs === run.tsUs[last] && order < run.orders[last]!)
   }
 
   /** Time of the first reading that waits to be counted; +∞ without one. */
@@ -168,4 +166,11 @@ export class CountWindows implements WindowKind {
       slot: this.#memory.slot,
     })
   }
+}
+
+/** Whether a reading stands before one that has been counted. */
+function isBehind({ run, counted }: CountSeries, tsUs: number, order: number): boolean {
+  if (counted === 0) return false
+  const last = run.first + counted - 1
+  return tsUs < run.tsUs[last]! || (tsUs === run.tsUs[last] && order < run.orders[last]!)
 }

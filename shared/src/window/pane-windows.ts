@@ -228,7 +228,6 @@ export class PaneWindows implements WindowKind {
     let pane = newestOf(list, series)
     while (list.starts[pane]! >= end) pane = list.older[pane]!
     if (this.#paneUs === this.#sizeUs) return pane
-    clear(list.aggregates, this.#scratch)
     for (; pane !== none && list.starts[pane]! >= end - this.#sizeUs; pane = list.older[pane]!) {
       mergeInto(list.aggregates, this.#scratch, list.aggregates, pane)
     }
@@ -247,6 +246,7 @@ export class PaneWindows implements WindowKind {
       aggregates: this.#list.aggregates,
       slot,
     })
+    if (slot === this.#scratch) clear(this.#list.aggregates, slot)
   }
 
   /** Free the panes whose windows are all final. */

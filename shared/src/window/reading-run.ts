@@ -29,6 +29,15 @@ export class ReadingRun {
     return this.#end - this.#first
   }
 
+  /** Whether one more reading takes more memory. */
+  get isFull(): boolean {
+    return this.#end === this.tsUs.length && !this.#canMoveUp
+  }
+
+  get #canMoveUp(): boolean {
+    return this.#first >= this.tsUs.length / 2
+  }
+
   get bytes(): number {
     return this.tsUs.length * bytesPerReading
   }
@@ -102,7 +111,7 @@ export class ReadingRun {
 
   /** Move up if half of the columns is free in front, else double them. */
   #makeRoom(): void {
-    if (this.#first >= this.tsUs.length / 2) {
+    if (this.#canMoveUp) {
       for (const column of this.#columns()) column.copyWithin(0, this.#first, this.#end)
     } else {
       this.tsUs = this.#doubled(this.tsUs)

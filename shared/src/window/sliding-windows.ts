@@ -60,10 +60,11 @@ export class SlidingWindows implements WindowKind {
   add(series: number, tsUs: number, order: number, value: number): Taken {
     const { rows } = this.#table
     const row = series * seriesStride
-    const state = this.#state(series)
     const finalUs = rows[row + seriesField.finalUs]!
-    if (tsUs <= finalUs - this.#durationUs || tsUs < state.truncatedUs) return 'too-late'
-    if (this.bytes() >= this.#spec.maxBytes) return 'full'
+    if (tsUs <= finalUs - this.#durationUs) return 'too-late'
+    if (this.#isFull(series)) return 'full'
+    const state = this.#state(series)
+    if (tsUs < state.truncatedUs) return 'too-late'
     const partly = tsUs < finalUs
     if (partly && rows[row + seriesField.corrected] === 1) this.settle(series)
     if (state.run.length >= this.#spec.maxReadings) this.#makeRoom(series, state)
@@ -140,6 +141,12 @@ export class SlidingWindows implements WindowKind {
 
   bytes(): number {
     return rollingBytes(this.#memory) + seriesBytes(this.#table)
+  }
+
+  /** Whether a reading of this series needs memory that there is not. */
+  #isFull(series: number): boolean {
+    const state = this.#states.get(series)
+    return (state === undefined || state.run.isFull) && this.bytes() >= this.#spec.maxBytes
   }
 
   #state(series: number): SlidingSeries {

@@ -38,7 +38,10 @@ export interface WindowOptions {
   readonly maxReadings?: number
   /** Series; one more is refused. */
   readonly maxSeries?: number
-  /** Bytes of state in use: from here on a reading that needs a new window is handed back; windows already open go on. */
+  /**
+   * Bytes of state in use: from here on a reading that needs more (a new pane or session, longer columns of readings) is handed back. Open
+   * windows go on, so that their sketches and BigInts may exceed it, each by its own bound.
+   */
   readonly maxBytes?: number
 }
 

@@ -163,14 +163,21 @@ describe.each(Object.entries(kinds))('%s windows', (_, kind) => {
 
   test('where `settle` is called changes neither what a revision holds nor what stands in the end', () => {
     fc.assert(
-      fc.property(heldUp(60), cuts, cuts, ({ arrived }, settles, others) => {
-        const options = { latenessUs: 5, keepForUs: 30 }
-        const [a, b] = [run(options, arrived, settles), run(options, arrived, others)]
-        expect(b.taken).toEqual(a.taken)
-        expect([...standing(b.emissions)].toSorted()).toEqual([...standing(a.emissions)].toSorted())
-        standing([...a.emissions, ...b.emissions])
-      }),
-      { numRuns: 150 },
+      fc.property(
+        heldUp(60),
+        fc.nat(20),
+        fc.nat(30),
+        cuts,
+        cuts,
+        ({ arrived }, latenessUs, keepForUs, settles, others) => {
+          const options = { latenessUs, keepForUs }
+          const [a, b] = [run(options, arrived, settles), run(options, arrived, others)]
+          expect(b.taken).toEqual(a.taken)
+          expect([...standing(b.emissions)].toSorted()).toEqual([...standing(a.emissions)].toSorted())
+          standing([...a.emissions, ...b.emissions])
+        },
+      ),
+      { numRuns: 400 },
     )
   })
 

@@ -67,7 +67,7 @@ export interface Windows {
   record(series: number): Uint8Array
   /**
    * Replace the state of an open series. False, with nothing changed, when other windows or another version wrote it. Throws
-   * `malformed` for bytes that are no such record, and leaves the series as after `open`.
+   * `malformed` for bytes that are no such record, and leaves the series as after `open()`.
    */
   restore(series: number, record: Uint8Array): boolean
   /** Bytes of state in use. */
