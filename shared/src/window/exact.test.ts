@@ -28,6 +28,21 @@ test('a sum divided by a count is the nearest double, ties to even, over the who
   )
 })
 
+test('quotients close to the middle between two doubles round to the right one', () => {
+  const near = fc.tuple(
+    fc.bigInt({ min: 2n ** 52n, max: 2n ** 53n }),
+    fc.integer({ min: -1, max: 1 }),
+    fc.integer({ min: 1, max: 1000 }),
+  )
+  fc.assert(
+    fc.property(near, ([mantissa, trace, divisor]) => {
+      const numerator = (((mantissa * 2n + 1n) << 60n) + BigInt(trace)) * BigInt(divisor)
+      const expected = nearestByBisection(numerator << (1074n - 61n), BigInt(divisor))
+      expect(nearest({ mantissa: numerator, exponent: -61 }, BigInt(divisor))).toBe(expected)
+    }),
+  )
+})
+
 test('rounding at its edges: ties, subnormals, powers of two, the largest double', () => {
   const at = (mantissa: bigint, exponent: number): number => nearest({ mantissa, exponent })
   expect(at(2n ** 53n + 1n, 0)).toBe(2 ** 53)
@@ -39,6 +54,9 @@ test('rounding at its edges: ties, subnormals, powers of two, the largest double
   expect(at(2n ** 60n + 1n, -1135)).toBe(5e-324)
   expect(at(2n ** 1024n - 2n ** 970n - 1n, 0)).toBe(Number.MAX_VALUE)
   expect(at(2n ** 1024n - 2n ** 970n, 0)).toBe(Number.POSITIVE_INFINITY)
+  // Half a unit and a trace above 2^53, seen through a divisor: the trace decides.
+  expect(nearest({ mantissa: ((2n ** 53n + 1n) << 100n) + 1n, exponent: -99 }, 2n)).toBe(2 ** 53 + 2)
+  expect(nearest({ mantissa: (2n ** 53n + 1n) << 100n, exponent: -99 }, 2n)).toBe(2 ** 53)
   expect(at(-(2n ** 3000n), 0)).toBe(Number.NEGATIVE_INFINITY)
 })
 

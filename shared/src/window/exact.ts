@@ -15,6 +15,7 @@ export interface Exact {
 export const zero: Exact = { mantissa: 0n, exponent: 0 }
 
 const mantissaBits = 53
+const largestMantissa = 2n ** 53n
 /** Exponent of the smallest subnormal double. */
 const lowest = -1074
 /** Scratch: a double and its two 32-bit words. */
@@ -85,19 +86,19 @@ export function nearest({ mantissa, exponent }: Exact, divisor = 1n): number {
   const magnitude = mantissa < 0n ? -mantissa : mantissa
   let unit = Math.max(lowest, bitLength(magnitude) - bitLength(divisor) + exponent - mantissaBits)
   let quotient = roundedQuotient(magnitude, divisor, exponent - unit)
-  if (quotient > 2 ** mantissaBits) quotient = roundedQuotient(magnitude, divisor, exponent - ++unit)
-  const result = unit > 971 ? Number.POSITIVE_INFINITY : quotient * 2 ** unit
+  if (quotient > largestMantissa) quotient = roundedQuotient(magnitude, divisor, exponent - ++unit)
+  const result = unit > 971 ? Number.POSITIVE_INFINITY : Number(quotient) * 2 ** unit
   return mantissa < 0n ? -result : result
 }
 
 /** magnitude × 2^shift / divisor, to the nearest integer, ties to even: at most 55 bits where the shift was chosen for that. */
-function roundedQuotient(magnitude: bigint, divisor: bigint, shift: number): number {
+function roundedQuotient(magnitude: bigint, divisor: bigint, shift: number): bigint {
   const numerator = shift > 0 ? magnitude << BigInt(shift) : magnitude
   const denominator = shift < 0 ? divisor << BigInt(-shift) : divisor
   const quotient = numerator / denominator
   const twice = (numerator - quotient * denominator) * 2n
   const up = twice > denominator || (twice === denominator && (quotient & 1n) === 1n)
-  return Number(up ? quotient + 1n : quotient)
+  return up ? quotient + 1n : quotient
 }
 
 /** Bits of a positive integer; one more where it rounds up to a power of two, which costs `nearest` nothing. */

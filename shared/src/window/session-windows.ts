@@ -71,7 +71,8 @@ export class SessionWindows implements WindowKind {
     const before = this.#touches(older, tsUs) ? older : none
     const after = this.#touches(newer, tsUs) ? newer : none
     if (before === none && after === none && this.bytes() >= this.#spec.maxBytes) return 'full'
-    const late = this.#isClosed(before) || this.#isClosed(after)
+    // A session that was emitted and is open again has no closed mark, but an id to keep or to retract.
+    const late = this.#wasEmitted(before) || this.#wasEmitted(after)
     const session = before === none ? insertAfter(list, series, older, tsUs) : before
     addReading(list.aggregates, session, tsUs, order, value)
     if (after !== none) this.#absorb(series, session, after)
@@ -233,7 +234,11 @@ export class SessionWindows implements WindowKind {
   }
 
   #isClosed(session: number): boolean {
-    return session !== none && (this.#list.marks[session]! & closed) !== 0
+    return (this.#list.marks[session]! & closed) !== 0
+  }
+
+  #wasEmitted(session: number): boolean {
+    return session !== none && this.#list.bases[session] !== unclosed
   }
 
   /** Watermark at which no reading on time can join any more. */

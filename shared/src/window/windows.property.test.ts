@@ -129,7 +129,7 @@ describe.each(Object.entries(kinds))('%s windows', (_, kind) => {
           emissions.toSorted(byId),
         )
       }),
-      { numRuns: 150 },
+      { numRuns: 80 },
     )
   })
 
@@ -141,7 +141,7 @@ describe.each(Object.entries(kinds))('%s windows', (_, kind) => {
         if (kind.kind !== 'count') expect(held.length).toBe(arrived.length)
         expect(windowsOf(standing(emissions)).toSorted(byId)).toEqual(windowsByOracle(kind, held).toSorted(byId))
       }),
-      { numRuns: 150 },
+      { numRuns: 80 },
     )
   })
 
@@ -157,7 +157,7 @@ describe.each(Object.entries(kinds))('%s windows', (_, kind) => {
             : windowsBeforeFinal(kind, arrived, latenessUs + keepForUs)
         expect(found).toEqual(expected.toSorted(byId))
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     )
   })
 
@@ -177,7 +177,7 @@ describe.each(Object.entries(kinds))('%s windows', (_, kind) => {
           standing([...a.emissions, ...b.emissions])
         },
       ),
-      { numRuns: 400 },
+      { numRuns: 150 },
     )
   })
 
@@ -204,7 +204,7 @@ describe.each(Object.entries(kinds))('%s windows', (_, kind) => {
         for (const windows of [restored, killed]) end(windows)
         expect(after.emissions).toEqual(before.emissions.slice(emitted))
       }),
-      { numRuns: 150 },
+      { numRuns: 80 },
     )
   })
 })
