@@ -17,7 +17,7 @@
  *       uvarint   occupied buckets, ascending
  *       each      svarint (the first) or uvarint (≥ 1) key − key before it; uvarint count ≥ 1
  *
- * f64 is little-endian; uvarint and svarint are those of batch/byte-writer.ts. A typical minute takes 80 to 100 bytes.
+ * f64 is little-endian; uvarint and svarint are those of batch/byte-writer.ts. A minute of 60 readings takes 78 bytes, 110 with its sketch.
  * The decoder takes bytes from anywhere: it allocates no more than they can describe, and refuses what no readings can give
  * as far as it can be seen (counts, ranges, order, canonical form).
  */
