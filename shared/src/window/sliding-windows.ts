@@ -2,8 +2,8 @@
  * Sliding windows: one ending at each reading, over (t − duration, t]: the readings up to it in order of (time, arrival).
  *
  * Readings wait for the watermark, then are processed in order through a `Rolling`. They are kept for as long as a late one may still
- * share a window with them; a late one marks the windows that it belongs to, and `settle` rolls over that part again. That takes
- * time in proportion to the readings kept, once for each `settle` and not for each late reading.
+ * share a window with them; a late one marks the windows that it belongs to, and `settle` rolls over that part again. That, like the
+ * next reading on time after a late one, takes time in proportion to the readings kept (at most `maxReadings`).
  *
  * At most `maxReadings` of a series are in memory. One more and the oldest goes, processed before its time if need be; windows
  * that would have held it are `truncated`, and readings before it are too late.
