@@ -4,19 +4,23 @@
  */
 import { TributaryError } from '../errors.ts'
 
-export function malformed(what: string): TributaryError {
-  return new TributaryError('malformed', `batch is damaged or not a batch: ${what}`)
+/** `subject`: what the bytes were held to be. */
+export function malformed(what: string, subject = 'batch'): TributaryError {
+  return new TributaryError('malformed', `${subject} is damaged or not a ${subject}: ${what}`)
 }
 
 export class ByteReader {
   readonly bytes: Uint8Array
   readonly end: number
+  /** What the bytes are held to be, for the error. */
+  readonly subject: string
   position: number
 
-  constructor(bytes: Uint8Array, position = 0, end: number = bytes.length) {
+  constructor(bytes: Uint8Array, position = 0, end: number = bytes.length, subject = 'batch') {
     this.bytes = bytes
     this.position = position
     this.end = end
+    this.subject = subject
   }
 
   get remaining(): number {
@@ -24,13 +28,14 @@ export class ByteReader {
   }
 
   u8(): number {
-    if (this.position >= this.end) throw malformed('it ends early')
+    if (this.position >= this.end) throw malformed('it ends early', this.subject)
     return this.bytes[this.position++]!
   }
 
   /** Move past `length` bytes and return where they started. */
   skip(length: number): number {
-    if (length > this.end - this.position) throw malformed(`${length} bytes announced, ${this.remaining} left`)
+    if (length > this.end - this.position)
+      throw malformed(`${length} bytes announced, ${this.remaining} left`, this.subject)
     const start = this.position
     this.position += length
     return start
@@ -44,7 +49,13 @@ export class ByteReader {
   /** A reader over the next `length` bytes, which this one moves past. */
   slice(length: number): ByteReader {
     const start = this.skip(length)
-    return new ByteReader(this.bytes, start, start + length)
+    return new ByteReader(this.bytes, start, start + length, this.subject)
+  }
+
+  /** A double, little-endian. */
+  f64(): number {
+    const start = this.skip(8)
+    return new DataView(this.bytes.buffer, this.bytes.byteOffset + start, 8).getFloat64(0, true)
   }
 
   uvarint(): number {
@@ -55,7 +66,7 @@ export class ByteReader {
       byte = this.u8()
       value += (byte & 0x7f) * scale
       scale *= 0x80
-      if (value > Number.MAX_SAFE_INTEGER || scale > 2 ** 56) throw malformed('a number exceeds 2^53 − 1')
+      if (value > Number.MAX_SAFE_INTEGER || scale > 2 ** 56) throw malformed('a number exceeds 2^53 − 1', this.subject)
     }
     return value
   }
@@ -65,14 +76,14 @@ export class ByteReader {
     let magnitude = (first >> 1) & 0x3f
     if (first >= 0x80) magnitude += this.uvarint() * 64
     const value = first & 1 ? -magnitude - 1 : magnitude
-    if (!Number.isSafeInteger(value)) throw malformed('a number exceeds ±(2^53 − 1)')
+    if (!Number.isSafeInteger(value)) throw malformed('a number exceeds ±(2^53 − 1)', this.subject)
     return value
   }
 
   /** A uvarint that may not exceed `max`. */
   count(max: number, what: string): number {
     const value = this.uvarint()
-    if (value > max) throw malformed(`${value} ${what}, at most ${max} possible here`)
+    if (value > max) throw malformed(`${value} ${what}, at most ${max} possible here`, this.subject)
     return value
   }
 }

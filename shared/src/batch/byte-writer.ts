@@ -35,6 +35,13 @@ export class ByteWriter {
     this.#length += bytes.length
   }
 
+  /** A double, little-endian. */
+  f64(value: number): void {
+    const bytes = new Uint8Array(8)
+    new DataView(bytes.buffer).setFloat64(0, value, true)
+    this.raw(bytes)
+  }
+
   uvarint(value: number): void {
     let rest = value
     while (rest >= 0x80) {
