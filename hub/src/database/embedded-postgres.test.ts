@@ -90,6 +90,15 @@ describe('one data folder', () => {
     await (await EmbeddedPostgres.start({ dataDir })).stop()
   })
 
+  test('a start that fails after the server is up does not leave it running', async () => {
+    const file = join(dataDir, 'postgres', 'password')
+    const password = await readFile(file, 'utf8')
+    await writeFile(file, 'another one')
+    await expect(EmbeddedPostgres.start({ dataDir })).rejects.toThrow('password authentication failed')
+    expect(findPostmaster(join(dataDir, 'postgres', 'data'))).toBeNull()
+    await writeFile(file, password)
+  })
+
   test('a server that dies is started again on its port, and the pool finds it', async () => {
     const failures: Error[] = []
     const database = await openDatabase({ dataDir, onFailed: error => failures.push(error) })

@@ -82,10 +82,16 @@ export class EmbeddedPostgres {
     const port = options.port ?? 0
     const start = async () =>
       startPostmaster(at, port === 0 ? await freePort() : port, options.sharedBuffersMb ?? 96, options.signal)
-    const server = alive ?? (await start())
+    const server = alive === null ? await start() : { ...alive, ours: false }
     const postgres = new EmbeddedPostgres(at, options, server)
-    await postgres.own()
-    return postgres
+    try {
+      await postgres.own()
+      return postgres
+    } catch (error) {
+      // In use: another hub adopted it meanwhile.
+      if (server.ours && !isTributaryError(error, 'in-use')) await stopPostmaster(server.pid)
+      throw error
+    }
   }
 
   get port(): number {

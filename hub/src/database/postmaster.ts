@@ -188,14 +188,14 @@ export function stoppedWhileStarting(): TributaryError {
 
 /**
  * Start the server in a session of its own, so that a terminal's Ctrl-C reaches the hub alone. Resolves when it takes
- * connections. When another hub's server has the folder, that one is returned. When the signal fires first, the server is stopped.
+ * connections. When another hub's server has the folder, that one is returned, and is not `ours`. When the signal fires first, the server is stopped.
  */
 export async function startPostmaster(
   at: PostgresHome,
   port: number,
   sharedBuffersMb: number,
   signal?: AbortSignal,
-): Promise<Postmaster> {
+): Promise<Postmaster & { readonly ours: boolean }> {
   await boundLog(at.home)
   const log = openSync(join(at.home, 'postgres.log'), 'a', 0o600)
   const args = ['-D', dataArgument(at, at.data)]
@@ -220,7 +220,7 @@ export async function startPostmaster(
       throw stoppedWhileStarting()
     }
     const found = findPostmaster(at.data)
-    if (found !== null && found.port > 0) return found
+    if (found !== null && found.port > 0) return { ...found, ours: found.pid === child.pid }
     if (ended !== null && found === null) {
       throw new TributaryError(
         'unavailable',
