@@ -8,6 +8,7 @@ import { delimiter, join } from 'node:path'
 /** Program → Debian package. */
 const needed: Readonly<Record<string, string>> = {
   bwrap: 'bubblewrap',
+  cc: 'gcc libc6-dev',
   chromium: 'chromium',
   ip: 'iproute2',
   mosquitto: 'mosquitto',

@@ -1,0 +1,90 @@
+/**
+ * What devices sent and saw acknowledged, over all the ways by which they send (`qos1`, `serial`, …): the ground truth of a proof,
+ * and the clock by which it chooses its moments.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Multiset, readingKey } from '../harness/multiset.ts'
+
+/** Acknowledgement times kept of each lane. */
+const recentKept = 4096
+const flowTimeoutMs = 60_000
+
+export interface SentReading {
+  readonly key: string
+  readonly tsUs: number
+  /** The value as JSON, bit for bit. */
+  readonly valueText: string
+}
+
+/** The n-th reading of a series: a time and a value of its own, now and then −0. */
+export function makeReading(device: string, slot: number, n: number): SentReading {
+  const tsUs = Date.now() * 1000 + slot
+  const value = n % 50 === 0 ? -0 : Math.fround(20 + Math.sin(n / 9 + slot)) + n / 1e6
+  const valueText = Object.is(value, -0) ? '-0.0' : String(value)
+  return { key: readingKey(device, `m${slot}`, tsUs, value), tsUs, valueText }
+}
+
+export class DeliveryBook {
+  readonly sent = new Multiset()
+  readonly acknowledged = new Multiset()
+  readonly byLane: Record<string, number> = {}
+  /** Sent and not yet acknowledged. */
+  outstanding = 0
+  readonly #recentMs = new Map<string, number[]>()
+  #listener: (() => void) | null = null
+
+  constructor(lanes: readonly string[]) {
+    for (const lane of lanes) {
+      this.byLane[lane] = 0
+      this.#recentMs.set(lane, [])
+    }
+  }
+
+  /** Send a reading by `send`, which resolves at its acknowledgement. */
+  async deliver(lane: string, key: string, send: () => Promise<void>): Promise<void> {
+    this.sent.add(key)
+    this.outstanding++
+    await send()
+    this.outstanding--
+    this.acknowledged.add(key)
+    this.byLane[lane] = (this.byLane[lane] ?? 0) + 1
+    this.#heard(lane)
+  }
+
+  #heard(lane: string): void {
+    const recent = this.#recentMs.get(lane) ?? []
+    recent.push(performance.now())
+    if (recent.length > recentKept) recent.splice(0, recentKept / 2)
+    const listener = this.#listener
+    this.#listener = null
+    listener?.()
+  }
+
+  /** Called at the next acknowledgement, in the turn of the event loop that brings it. */
+  onceAcknowledged(listener: () => void): void {
+    this.#listener = listener
+  }
+
+  acknowledgedWithinMs(ms: number): number {
+    const since = performance.now() - ms
+    return [...this.#recentMs.values()].flat().filter(at => at > since).length
+  }
+
+  /** Resolves when on every lane acknowledgements came in the first and in the last quarter of the past `ms`. */
+  async flowing(ms: number): Promise<void> {
+    const endMs = Date.now() + flowTimeoutMs
+    for (;;) {
+      const now = performance.now()
+      const still = [...this.#recentMs].filter(([, times]) => {
+        const early = times.some(at => at > now - ms && at < now - 0.75 * ms)
+        return !early || !times.some(at => at > now - 0.25 * ms)
+      })
+      if (still.length === 0) return
+      if (Date.now() > endMs) {
+        const lanes = still.map(([lane]) => lane).join(', ')
+        throw new Error(`no steady acknowledgements for a minute on ${lanes}: something did not come back`)
+      }
+      await sleep(50)
+    }
+  }
+}
