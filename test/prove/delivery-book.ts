@@ -16,19 +16,24 @@ export interface SentReading {
   readonly valueText: string
 }
 
-/** The n-th reading of a series: a time and a value of its own, now and then −0. */
+/** The n-th reading of a series: a time and a value of its own. */
 export function makeReading(device: string, slot: number, n: number): SentReading {
   const tsUs = Date.now() * 1000 + slot
-  const value = n % 50 === 0 ? -0 : Math.fround(20 + Math.sin(n / 9 + slot)) + n / 1e6
-  const valueText = Object.is(value, -0) ? '-0.0' : String(value)
+  const { value, valueText } = makeValue(slot, n)
   return { key: readingKey(device, `m${slot}`, tsUs, value), tsUs, valueText }
+}
+
+/** A double of full precision, now and then −0, and as JSON. */
+export function makeValue(slot: number, n: number): { readonly value: number; readonly valueText: string } {
+  const value = n % 50 === 0 ? -0 : Math.fround(20 + Math.sin(n / 9 + slot)) + n / 1e6
+  return { value, valueText: Object.is(value, -0) ? '-0.0' : String(value) }
 }
 
 export class DeliveryBook {
   readonly sent = new Multiset()
   readonly acknowledged = new Multiset()
   readonly byLane: Record<string, number> = {}
-  /** Sent and not yet acknowledged. */
+  /** Readings sent and not yet acknowledged. */
   outstanding = 0
   readonly #recentMs = new Map<string, number[]>()
   #listener: (() => void) | null = null
@@ -40,14 +45,14 @@ export class DeliveryBook {
     }
   }
 
-  /** Send a reading by `send`, which resolves at its acknowledgement. */
-  async deliver(lane: string, key: string, send: () => Promise<void>): Promise<void> {
-    this.sent.add(key)
-    this.outstanding++
+  /** Send the readings of one message by `send`, which resolves at its acknowledgement. */
+  async deliver(lane: string, keys: readonly string[], send: () => Promise<void>): Promise<void> {
+    for (const key of keys) this.sent.add(key)
+    this.outstanding += keys.length
     await send()
-    this.outstanding--
-    this.acknowledged.add(key)
-    this.byLane[lane] = (this.byLane[lane] ?? 0) + 1
+    this.outstanding -= keys.length
+    for (const key of keys) this.acknowledged.add(key)
+    this.byLane[lane] = (this.byLane[lane] ?? 0) + keys.length
     this.#heard(lane)
   }
 

@@ -33,7 +33,7 @@ export class DeviceLoad {
     for (let n = 0; !this.#stopping; n++) {
       const { key, tsUs, valueText } = makeReading(name, slot, n)
       const payload = `{"value":${valueText},"ts":${tsUs},"seq":${n}}`
-      await this.#book.deliver(`qos${qos}`, key, () => device.publish(`sensors/${name}/m${slot}`, payload, qos))
+      await this.#book.deliver(`qos${qos}`, [key], () => device.publish(`sensors/${name}/m${slot}`, payload, qos))
       await sleep(burstPauseMs)
     }
   }

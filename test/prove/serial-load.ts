@@ -48,7 +48,7 @@ export class SerialLoad {
     for (let n = 0; !this.#stopping; n++) {
       const { key, tsUs, valueText } = makeReading(name, slot, n)
       const line = `{"device":"${name}","metric":"m${slot}","value":${valueText},"ts":${tsUs},"seq":${n}}`
-      await book.deliver(name, key, () => this.#device.send({ payload: Buffer.from(line) }))
+      await book.deliver(name, [key], () => this.#device.send({ payload: Buffer.from(line) }))
       await sleep(pauseMs)
     }
   }

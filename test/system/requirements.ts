@@ -12,6 +12,7 @@ const needed: Readonly<Record<string, string>> = {
   chromium: 'chromium',
   ip: 'iproute2',
   mosquitto: 'mosquitto',
+  mount: 'mount',
   openssl: 'openssl',
   prlimit: 'util-linux',
   python3: 'python3',
@@ -19,6 +20,7 @@ const needed: Readonly<Record<string, string>> = {
   strace: 'strace',
   'systemd-analyze': 'systemd',
   taskset: 'util-linux',
+  umount: 'mount',
   unshare: 'util-linux',
 }
 

@@ -106,9 +106,9 @@ export interface DecodedAt {
 
 /**
  * Faults switched on by the proofs, to show that they notice: `ack-before-commit` calls back when a message is taken, `fsync-off`
- * commits without fsync. Never set otherwise.
+ * commits without fsync, `no-ledger` tells nobody of a loss. Never set otherwise.
  */
-export type Sabotage = 'ack-before-commit' | 'fsync-off'
+export type Sabotage = 'ack-before-commit' | 'fsync-off' | 'no-ledger'
 
 export function filePath(folder: string, no: number): string {
   return join(folder, `${String(no).padStart(6, '0')}.db`)
@@ -186,7 +186,7 @@ export function bufferBytes(state: StoreState): number {
 export function lose(state: StoreState, loss: LossRange): void {
   const { counters } = state
   const counted = Math.min(loss.readings, counters.stored)
-  state.ledger.add(loss.exact ? loss : { ...loss, readings: counted })
+  if (state.sabotage !== 'no-ledger') state.ledger.add(loss.exact ? loss : { ...loss, readings: counted })
   state.counters = { ...counters, stored: counters.stored - counted, evicted: counters.evicted + counted }
   state.dirty = true
 }

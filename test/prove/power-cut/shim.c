@@ -4,7 +4,8 @@
  *
  * TRIBUTARY_SHIM_ROOT    the folder: absolute, without a slash at its end; everything outside of it passes untouched
  * TRIBUTARY_SHIM_LOG     the log, appended to; outside of the folder
- * TRIBUTARY_SHIM_FAULTS  optional: a folder; while it has a file `write`, `sync` or `read`, such calls fail with EIO
+ * TRIBUTARY_SHIM_FAULTS  optional: a folder; while it has a symbolic link `write`, `sync` or `read`, such calls fail with the error
+ *                        that the link names: EIO or EROFS
  *
  * Modelled: open, openat, creat (O_CREAT, O_TRUNC), write, pwrite, writev, pwritev, ftruncate, fsync, fdatasync, rename, renameat,
  * renameat2, unlink, unlinkat, remove, mkdir, mkdirat, rmdir. sync_file_range promises nothing and passes through. What would
@@ -110,11 +111,11 @@ static uint64_t tracked(int fd) {
 }
 
 static int fails(const char *what) {
-  char path[4096];
+  char path[4096], name[16] = "";
   if (faults == NULL) return 0;
   snprintf(path, sizeof path, "%s/%s", faults, what);
-  if (syscall(SYS_faccessat, AT_FDCWD, path, F_OK) != 0) return 0;
-  errno = EIO;
+  if (syscall(SYS_readlinkat, AT_FDCWD, path, name, sizeof name - 1) < 0) return 0;
+  errno = strcmp(name, "EROFS") == 0 ? EROFS : EIO;
   return 1;
 }
 
