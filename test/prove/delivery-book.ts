@@ -36,7 +36,8 @@ export class DeliveryBook {
   /** Readings sent and not yet acknowledged. */
   outstanding = 0
   readonly #recentMs = new Map<string, number[]>()
-  #listener: (() => void) | null = null
+  readonly #pauses = new Map<string, { sinceMs: number; longestMs: number }>()
+  #listener: { readonly lane: string | null; readonly call: () => void } | null = null
 
   constructor(lanes: readonly string[]) {
     for (const lane of lanes) {
@@ -60,14 +61,35 @@ export class DeliveryBook {
     const recent = this.#recentMs.get(lane) ?? []
     recent.push(performance.now())
     if (recent.length > recentKept) recent.splice(0, recentKept / 2)
+    this.#endPause(lane)
     const listener = this.#listener
+    if (listener === null || (listener.lane !== null && listener.lane !== lane)) return
     this.#listener = null
-    listener?.()
+    listener.call()
   }
 
-  /** Called at the next acknowledgement, in the turn of the event loop that brings it. */
-  onceAcknowledged(listener: () => void): void {
-    this.#listener = listener
+  /** Called at the next acknowledgement, on any lane or on this one, in the turn of the event loop that brings it. */
+  onceAcknowledged(call: () => void, lane: string | null = null): void {
+    this.#listener = { lane, call }
+  }
+
+  /** Measure pauses anew from here on. */
+  startPauses(): void {
+    for (const lane of Object.keys(this.byLane)) this.#pauses.set(lane, { sinceMs: performance.now(), longestMs: 0 })
+  }
+
+  /** The longest time without an acknowledgement on the lane since `startPauses`. */
+  longestPauseMs(lane: string): number {
+    this.#endPause(lane)
+    return this.#pauses.get(lane)?.longestMs ?? 0
+  }
+
+  #endPause(lane: string): void {
+    const pause = this.#pauses.get(lane)
+    if (pause === undefined) return
+    const now = performance.now()
+    pause.longestMs = Math.max(pause.longestMs, now - pause.sinceMs)
+    pause.sinceMs = now
   }
 
   acknowledgedWithinMs(ms: number): number {
@@ -75,19 +97,19 @@ export class DeliveryBook {
     return [...this.#recentMs.values()].flat().filter(at => at > since).length
   }
 
-  /** Resolves when on every lane acknowledgements came in the first and in the last quarter of the past `ms`. */
-  async flowing(ms: number): Promise<void> {
+  /** Resolves when on each of the lanes acknowledgements came in the first and in the last quarter of the past `ms`. */
+  async flowing(ms: number, lanes: readonly string[] = Object.keys(this.byLane)): Promise<void> {
     const endMs = Date.now() + flowTimeoutMs
     for (;;) {
       const now = performance.now()
-      const still = [...this.#recentMs].filter(([, times]) => {
+      const still = lanes.filter(lane => {
+        const times = this.#recentMs.get(lane) ?? []
         const early = times.some(at => at > now - ms && at < now - 0.75 * ms)
         return !early || !times.some(at => at > now - 0.25 * ms)
       })
       if (still.length === 0) return
       if (Date.now() > endMs) {
-        const lanes = still.map(([lane]) => lane).join(', ')
-        throw new Error(`no steady acknowledgements for a minute on ${lanes}: something did not come back`)
+        throw new Error(`no steady acknowledgements for a minute on ${still.join(', ')}: something did not come back`)
       }
       await sleep(50)
     }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { MqttDevice } from '../../firmware-sim/src/transports/mqtt-device.ts'
 import { type DeliveryBook, makeReading } from './delivery-book.ts'
 
-const devices = 24
+const defaultDevices = 24
 const inFlightEach = 10
 /** A device waits this long between messages, so that a round of kills stays comparable in memory. */
 const burstPauseMs = 60
@@ -16,7 +16,7 @@ export class DeviceLoad {
   readonly #loops: Promise<void>[] = []
   #stopping = false
 
-  constructor(port: number, book: DeliveryBook) {
+  constructor(port: number, book: DeliveryBook, devices = defaultDevices) {
     this.#book = book
     for (let i = 0; i < devices; i++) {
       const device = new MqttDevice({ port, clientId: `proof-${i}`, backoff: { baseMs: 50, capMs: 400 } })
