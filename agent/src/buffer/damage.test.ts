@@ -11,6 +11,7 @@ import {
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Buffer } from './buffer.ts'
 import { BufferFile } from './buffer-file.ts'
@@ -286,6 +287,21 @@ describe('a closed file', () => {
     const rest = await expectAccounted(deleted, sent)
     expect(rest.found.length + rest.lost).toBe(sent)
     expect((await deleted.stats()).losses).toMatchObject([{ exact: true, reason: 'missing' }])
+  })
+
+  test('with a journal left by a kill while it was closed, it is read as ever', async () => {
+    const sent = await threeFiles()
+    const path = join(folder, '000002.db')
+    const writer = new Database(path)
+    writer.pragma('cache_size = 1')
+    writer.exec('BEGIN; UPDATE row SET crc = crc + 1')
+    const [halfWritten, journal] = [readFileSync(path), readFileSync(`${path}-journal`)]
+    writer.exec('ROLLBACK')
+    writer.close()
+    writeFileSync(path, halfWritten)
+    writeFileSync(`${path}-journal`, journal)
+    const { found, lost } = await expectAccounted(await open(small), sent)
+    expect([found.length, lost]).toEqual([sent, 0])
   })
 
   test('a damaged pending batch is in the ledger, the others are sent', async () => {
