@@ -3,6 +3,7 @@ import type { Bench } from './bench.ts'
 import { e2e } from './e2e.ts'
 import { hub } from './hub.ts'
 import { ingest } from './ingest.ts'
+import { wear } from './wear.ts'
 import { wire } from './wire.ts'
 
-export const benches: readonly Bench[] = [ingest, wire, hub, e2e]
+export const benches: readonly Bench[] = [ingest, wear, wire, hub, e2e]
