@@ -43,7 +43,7 @@ const schedule: readonly FaultName[] = [
   'damage-mark',
   'io-error-write',
   'cut-newest',
-  'overwrite-row-pages',
+  'bad-sectors',
   'wrong-owner',
   'delete-newest',
   'flip-row-pages',
@@ -51,6 +51,7 @@ const schedule: readonly FaultName[] = [
   'append-garbage',
   'io-error-sync',
   'cut-closed',
+  'io-error-read',
   'zero-row-pages',
   'flip-anywhere',
   'cut-log',
@@ -191,7 +192,7 @@ class FaultBench {
       const counted =
         fault in damages
           ? await this.#damaged(folder, fault as DamageName, random, found)
-          : await this.#faulted(folder, liveFaults[fault as LiveFaultName], found)
+          : await this.#faulted(folder, liveFaults[fault as LiveFaultName], random, found)
       return { ...found, ...counted, failure: counted.balanced ? null : 'does not balance' }
     } catch (error) {
       return { ...found, ...nothing, failure: messageOf(error) }
@@ -244,7 +245,8 @@ class FaultBench {
   async #faulted(
     folder: string,
     fault: LiveFault,
-    found: { restartMs: number[]; recoveredMs: number[] },
+    random: Random,
+    found: { did: string; restartMs: number[]; recoveredMs: number[] },
   ): Promise<Account> {
     const dataDir = join(folder, 'agent')
     const faultFolder = join(folder, 'faults')
@@ -264,10 +266,15 @@ class FaultBench {
     stopping.defer(() => load.close())
     let more = true
     const sending = load.sendWhile(() => more)
+    sending.catch(() => undefined) // closed because the fault itself has failed, which says more
     await fault.run({
       agent,
       book,
       faultFolder,
+      random,
+      did: what => {
+        found.did = what
+      },
       recovered: ms => found.recoveredMs.push(ms),
       restarted: ms => found.restartMs.push(ms),
     })

@@ -67,7 +67,11 @@ export function openStore(options: StoreOptions): StoreState {
     return state
   } catch (error) {
     lock.release()
-    throw error
+    if (error instanceof TributaryError) throw error
+    throw new TributaryError('storage', `cannot open the buffer in ${folder}: ${messageOf(error)}`, {
+      cause: error,
+      hint: 'Check that its disk is there and healthy. What it holds is taken up at the next start.',
+    })
   }
 }
 

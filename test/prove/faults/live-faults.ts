@@ -3,9 +3,10 @@
  * the agent running again; it throws when the fault had no effect or the agent does not come back alone.
  */
 import { execFileSync } from 'node:child_process'
-import { chownSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { chownSync, linkSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Random } from '../../../firmware-sim/src/signals/random.ts'
 import { agentStatus } from '../../harness/drain.ts'
 import type { RunningAgent } from '../../harness/stack.ts'
 import type { DeliveryBook } from '../delivery-book.ts'
@@ -21,6 +22,9 @@ export interface LiveStage {
   readonly book: DeliveryBook
   /** See shim.c. */
   readonly faultFolder: string
+  readonly random: Random
+  /** What exactly was done. */
+  readonly did: (what: string) => void
   /** From the moment when the disk was well again until the next acknowledgement. */
   readonly recovered: (ms: number) => void
   /** From the start of a process until it is ready. */
@@ -31,6 +35,7 @@ const faultMs = 1200
 const patienceMs = 15_000
 const MiB = 1024 * 1024
 const nobody = 65_534
+const sectorBytes = 4096
 
 export const liveFaults = {
   /** Full by its own backlog: the oldest goes into the ledger, the newest is taken; also after a kill on the full disk. */
@@ -48,6 +53,29 @@ export const liveFaults = {
   },
   'io-error-write': { run: stage => underFault(stage, 'write', 'EIO') },
   'io-error-sync': { run: stage => underFault(stage, 'sync', 'EIO') },
+  /** Sectors of the newest file cannot be read any more when the agent starts on it. */
+  'bad-sectors': {
+    async run(stage) {
+      await sleep(faultMs)
+      await stage.agent.program.stop('SIGKILL')
+      markSectorsBad(stage)
+      await restart(stage, 'SIGKILL')
+      stage.recovered(await nextAcknowledgement(stage))
+    },
+  },
+  /** Nothing can be read for a while, also at a start. */
+  'io-error-read': {
+    async run(stage) {
+      const link = join(stage.faultFolder, 'read')
+      symlinkSync('EIO', link)
+      await sleep(faultMs)
+      await refusedStart(
+        stage,
+        () => undefined,
+        () => rmSync(link),
+      )
+    },
+  },
   /** Turned read-only under the agent, as a file system with errors is; then read-only at a start. */
   'read-only': {
     mountBytes: 64 * MiB,
@@ -92,6 +120,20 @@ function remount(folder: string, mode: 'ro' | 'rw'): void {
 function giveTo(folder: string, owner: number): void {
   for (const name of readdirSync(folder, { recursive: true })) chownSync(join(folder, String(name)), owner, owner)
   chownSync(folder, owner, owner)
+}
+
+function markSectorsBad({ agent, faultFolder, random, did }: LiveStage): void {
+  const folder = join(agent.dataDir, 'buffer')
+  const files = readdirSync(folder)
+    .filter(name => /^\d+\.db(-wal)?$/.test(name))
+    .sort()
+  const name = files.at(-random.integer(1, 2))!
+  const { ino, size } = statSync(join(folder, name))
+  const from = sectorBytes * random.integer(0, Math.floor((size - 1) / sectorBytes))
+  const to = from + sectorBytes * random.integer(1, 4)
+  linkSync(join(folder, name), join(faultFolder, 'kept')) // or a new file could get its inode, and its bad sectors
+  symlinkSync(`EIO#${ino}@${from}-${to}`, join(faultFolder, 'read'))
+  did(`${name}+${from} to ${to} of ${size}`)
 }
 
 /** Calls of a kind fail for a while; the agent must say that it cannot commit, and take readings again by itself afterwards. */

@@ -5,7 +5,8 @@
  * TRIBUTARY_SHIM_ROOT    the folder: absolute, without a slash at its end; everything outside of it passes untouched
  * TRIBUTARY_SHIM_LOG     the log, appended to; outside of the folder
  * TRIBUTARY_SHIM_FAULTS  optional: a folder; while it has a symbolic link `write`, `sync` or `read`, such calls fail with the error
- *                        that the link names: EIO or EROFS
+ *                        that the link names: EIO or EROFS. `EIO#<inode>@<from>-<to>` for `read`: only what touches these bytes
+ *                        of this file fails, as bad sectors do
  *
  * Modelled: open, openat, creat (O_CREAT, O_TRUNC), write, pwrite, writev, pwritev, ftruncate, fsync, fdatasync, rename, renameat,
  * renameat2, unlink, unlinkat, remove, mkdir, mkdirat, rmdir. sync_file_range promises nothing and passes through. What would
@@ -110,12 +111,34 @@ static uint64_t tracked(int fd) {
   return fstat(fd, &found) == 0 && found.st_ino == inode_of[fd] ? inode_of[fd] : 0;
 }
 
-static int fails(const char *what) {
-  char path[4096], name[16] = "";
-  if (faults == NULL) return 0;
+/* What the link of that name says; empty when there is none. */
+static void fault(const char *what, char *said, size_t room) {
+  char path[4096];
+  said[0] = 0;
+  if (faults == NULL) return;
   snprintf(path, sizeof path, "%s/%s", faults, what);
-  if (syscall(SYS_readlinkat, AT_FDCWD, path, name, sizeof name - 1) < 0) return 0;
-  errno = strcmp(name, "EROFS") == 0 ? EROFS : EIO;
+  long length = syscall(SYS_readlinkat, AT_FDCWD, path, said, room - 1);
+  said[length > 0 ? length : 0] = 0;
+}
+
+static int fails(const char *what) {
+  char said[128];
+  fault(what, said, sizeof said);
+  if (said[0] == 0) return 0;
+  errno = strcmp(said, "EROFS") == 0 ? EROFS : EIO;
+  return 1;
+}
+
+static int read_fails(uint64_t inode, off_t at, size_t length) {
+  char said[128];
+  unsigned long long bad, from, to;
+  if (inode == 0) return 0;
+  fault("read", said, sizeof said);
+  if (said[0] == 0) return 0;
+  if (sscanf(said, "EIO#%llu@%llu-%llu", &bad, &from, &to) == 3 &&
+      (inode != bad || (unsigned long long)at >= to || (unsigned long long)at + length <= from))
+    return 0;
+  errno = EIO;
   return 1;
 }
 
@@ -254,11 +277,12 @@ int fsync(int fd) { return sync_logged(fd, SYS_fsync); }
 int fdatasync(int fd) { return sync_logged(fd, SYS_fdatasync); }
 
 ssize_t read(int fd, void *bytes, size_t length) {
-  if (tracked(fd) != 0 && fails("read")) return -1;
+  uint64_t inode = tracked(fd);
+  if (inode != 0 && read_fails(inode, lseek(fd, 0, SEEK_CUR), length)) return -1;
   return syscall(SYS_read, fd, bytes, length);
 }
 ssize_t pread(int fd, void *bytes, size_t length, off_t at) {
-  if (tracked(fd) != 0 && fails("read")) return -1;
+  if (read_fails(tracked(fd), at, length)) return -1;
   return syscall(SYS_pread64, fd, bytes, length, at);
 }
 ssize_t pread64(int fd, void *bytes, size_t length, off64_t at) { return pread(fd, bytes, length, at); }
