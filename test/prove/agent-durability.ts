@@ -136,7 +136,7 @@ async function runRound(context: ProofContext, index: number, cycles: number): P
   const proxy = new HubProxy(hub.port)
   stopping.defer(() => proxy.close())
   const hubUrl = `http://127.0.0.1:${await proxy.listen()}`
-  await enrollAgent(folder, hub, hubUrl)
+  await enrollAgent({ folder, hub, hubUrl })
   const book = new DeliveryBook([...DeviceLoad.lanes, serialName])
   const serial = await SerialLoad.open({ book, name: serialName })
   stopping.defer(() => serial.pull())

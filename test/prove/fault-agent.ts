@@ -12,6 +12,7 @@ import { writeIdentityFile } from '../../agent/src/identity/identity-file.ts'
 import { Multiset, readingKey } from '../harness/multiset.ts'
 
 const agentId = 'ag-abcdefghij2345klmnop'
+const pageBatches = 100
 
 /** Give the agent of this data folder an identity. Nobody listens on the hub's port (discard, RFC 863). */
 export async function enrollNowhere(dataDir: string): Promise<void> {
@@ -41,8 +42,16 @@ export async function readBuffer(dataDir: string, sabotage: Sabotage | null = nu
   })
   const stored = new Multiset()
   try {
-    for (const { body } of await buffer.pending()) addBatch(stored, body)
-    for (let batch = await buffer.seal(5000); batch; batch = await buffer.seal(5000)) addBatch(stored, batch.body)
+    for (
+      let page = await buffer.pending(pageBatches);
+      page.length > 0;
+      page = await buffer.pending(pageBatches, page.at(-1))
+    )
+      for (const { body } of page) addBatch(stored, body)
+    for (const lane of ['backlog', 'live'] as const) {
+      for (let batch = await buffer.seal(5000, lane); batch; batch = await buffer.seal(5000, lane))
+        addBatch(stored, batch.body)
+    }
     return { stored, losses: (await buffer.stats()).losses }
   } finally {
     await buffer.close()
