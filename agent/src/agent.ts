@@ -39,6 +39,9 @@ import { uplinkConfig } from './uplink/uplink-config.ts'
 /** While not enrolled, how often to look whether it has been done. */
 const enrolmentLookMs = 2000
 
+/** What is broken in the buffer itself; the others are the sources' matter. */
+const bufferSabotages = ['fsync-off', 'no-ledger'] as const
+
 export interface AgentOptions {
   readonly config: AgentConfig
   readonly version: string
@@ -142,7 +145,7 @@ export class Agent {
       ...bufferSlice(config),
       agentId: () => this.#identity?.agentId ?? null,
       notify: notice => log.warn(notice),
-      sabotage: sabotage.has('fsync-off') ? 'fsync-off' : null,
+      sabotage: bufferSabotages.find(name => sabotage.has(name)) ?? null,
     })
     this.#buffer = buffer
     this.#undo.push(() => buffer.close())

@@ -1,12 +1,9 @@
 /** Waits until everything acknowledged has passed: nothing left at the agent, nothing left in the log for the hub's consumers. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { AgentStatus } from '../../agent/src/health/agent-status.ts'
 import type { RunningAgent, RunningHub } from './stack.ts'
 
 const everyMs = 250
-
-interface BufferedAtAgent {
-  readonly buffer: { readonly backlogReadings: number; readonly sealedPending: number }
-}
 
 /** False when there is something left, or somebody does not answer, after `timeoutMs`. */
 export async function drain(agent: RunningAgent, hub: RunningHub, timeoutMs: number): Promise<boolean> {
@@ -27,8 +24,8 @@ async function isDrained(agent: RunningAgent, hub: RunningHub): Promise<boolean>
 }
 
 /** GET /status of the agent. */
-export async function agentStatus(agent: RunningAgent): Promise<BufferedAtAgent> {
-  return (await (await fetch(`${agent.healthUrl}/status`)).json()) as BufferedAtAgent
+export async function agentStatus(agent: RunningAgent): Promise<AgentStatus> {
+  return (await (await fetch(`${agent.healthUrl}/status`)).json()) as AgentStatus
 }
 
 /** One sample of a Prometheus text; null when it is not there. */

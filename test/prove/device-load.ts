@@ -1,26 +1,23 @@
-/** The load of the proof `durability`: MQTT devices at QoS 1 and 2 that never give a message up, and what they sent and saw acknowledged. */
+/** MQTT devices at QoS 1 and 2 that never give a message up. Their lanes in the book are `qos1` and `qos2`. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MqttDevice } from '../../firmware-sim/src/transports/mqtt-device.ts'
-import { Multiset, readingKey } from '../harness/multiset.ts'
+import { type DeliveryBook, makeReading } from './delivery-book.ts'
 
-const devices = 24
+const defaultDevices = 24
 const inFlightEach = 10
 /** A device waits this long between messages, so that a round of kills stays comparable in memory. */
 const burstPauseMs = 60
 const stopTimeoutMs = 120_000
 
 export class DeviceLoad {
-  readonly sent = new Multiset()
-  readonly acknowledged = new Multiset()
-  readonly byQos: Record<string, number> = { '1': 0, '2': 0 }
-  outstanding = 0
+  static readonly lanes = ['qos1', 'qos2'] as const
+  readonly #book: DeliveryBook
   readonly #devices: MqttDevice[] = []
   readonly #loops: Promise<void>[] = []
-  readonly #recentMs: number[] = []
-  #listener: (() => void) | null = null
   #stopping = false
 
-  constructor(port: number) {
+  constructor(port: number, book: DeliveryBook, devices = defaultDevices) {
+    this.#book = book
     for (let i = 0; i < devices; i++) {
       const device = new MqttDevice({ port, clientId: `proof-${i}`, backoff: { baseMs: 50, capMs: 400 } })
       this.#devices.push(device)
@@ -34,49 +31,10 @@ export class DeviceLoad {
 
   async #publish(device: MqttDevice, name: string, slot: number, qos: 1 | 2): Promise<void> {
     for (let n = 0; !this.#stopping; n++) {
-      const tsUs = Date.now() * 1000 + slot
-      const value = n % 50 === 0 ? -0 : Math.fround(20 + Math.sin(n / 9 + slot)) + n / 1e6
-      const key = readingKey(name, `m${slot}`, tsUs, value)
-      this.sent.add(key)
-      this.outstanding++
-      const text = Object.is(value, -0) ? '-0.0' : String(value)
-      await device.publish(`sensors/${name}/m${slot}`, `{"value":${text},"ts":${tsUs},"seq":${n}}`, qos)
-      this.outstanding--
-      this.acknowledged.add(key)
-      this.byQos[qos]!++
-      this.#heard()
+      const { key, tsUs, valueText } = makeReading(name, slot, n)
+      const payload = `{"value":${valueText},"ts":${tsUs},"seq":${n}}`
+      await this.#book.deliver(`qos${qos}`, [key], () => device.publish(`sensors/${name}/m${slot}`, payload, qos))
       await sleep(burstPauseMs)
-    }
-  }
-
-  #heard(): void {
-    const now = performance.now()
-    this.#recentMs.push(now)
-    if (this.#recentMs.length > 4096) this.#recentMs.splice(0, 2048)
-    const listener = this.#listener
-    this.#listener = null
-    listener?.()
-  }
-
-  onceAcknowledged(listener: () => void): void {
-    this.#listener = listener
-  }
-
-  acknowledgedWithinMs(ms: number): number {
-    const since = performance.now() - ms
-    return this.#recentMs.filter(at => at > since).length
-  }
-
-  /** Resolves when acknowledgements came in the first and in the last quarter of the past `ms`. */
-  async flowing(ms: number): Promise<void> {
-    const endMs = Date.now() + 60_000
-    for (;;) {
-      const now = performance.now()
-      const early = this.#recentMs.some(at => at > now - ms && at < now - 0.75 * ms)
-      const late = this.#recentMs.some(at => at > now - 0.25 * ms)
-      if (early && late) return
-      if (Date.now() > endMs) throw new Error('no acknowledgements for a minute: agent or hub did not come back')
-      await sleep(50)
     }
   }
 

@@ -15,6 +15,7 @@ import { drain } from '../harness/drain.ts'
 import { HubProxy } from '../harness/hub-proxy.ts'
 import { difference, storedReadings } from '../harness/multiset.ts'
 import { enrollAgent, hubPool, startAgent, startHub } from '../harness/stack.ts'
+import { DeliveryBook } from './delivery-book.ts'
 import { DeviceLoad } from './device-load.ts'
 import { killCycles, type Moment, moments } from './kill-cycles.ts'
 import { type Proof, type ProofContext, type ProofResult, target } from './proof.ts'
@@ -134,27 +135,28 @@ async function runRound(context: ProofContext, index: number, cycles: number): P
   await enrollAgent({ folder, hub, hubUrl })
   const agent = await startAgent({ folder, hubUrl, ...env(broken?.agent) })
   stopping.defer(() => agent.program.stop())
-  const load = new DeviceLoad(agent.mqttPort)
+  const book = new DeliveryBook(DeviceLoad.lanes)
+  const load = new DeviceLoad(agent.mqttPort, book)
   stopping.defer(() => load.abandon())
   const schedule: readonly Moment[] = broken?.moments ?? moments
   const random = createRandom(String(seed), `round ${index}`)
-  const counted = await killCycles({ cycles, hub, agent, proxy, load, schedule, random, progress, signal })
+  const counted = await killCycles({ cycles, hub, agent, proxy, book, schedule, random, progress, signal })
   progress('draining')
   await load.stop()
-  const drained = (await drain(agent, hub, drainTimeoutMs)) && load.outstanding === 0
+  const drained = (await drain(agent, hub, drainTimeoutMs)) && book.outstanding === 0
   const pool = hubPool(hub.dataDir)
   const stored = await storedReadings(pool)
   await pool.end()
-  const found = difference(load.sent, load.acknowledged, stored)
+  const found = difference(book.sent, book.acknowledged, stored)
   const well = found.lost === 0 && found.duplicated === 0 && drained
   keep = values.folder !== undefined || (!well && sabotage === undefined)
   return {
     cycles: counted.total,
     notCounted: counted.notCounted,
     kills: counted.kills,
-    sent: load.sent.size,
-    acknowledgedQos1: load.byQos['1']!,
-    acknowledgedQos2: load.byQos['2']!,
+    sent: book.sent.size,
+    acknowledgedQos1: book.byLane.qos1!,
+    acknowledgedQos2: book.byLane.qos2!,
     stored: stored.size,
     ...found,
     drained,

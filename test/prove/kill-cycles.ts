@@ -9,7 +9,7 @@ import type { Random } from '../../firmware-sim/src/signals/random.ts'
 import { findPostmaster } from '../../hub/src/database/postmaster.ts'
 import type { HubProxy } from '../harness/hub-proxy.ts'
 import type { RunningAgent, RunningHub } from '../harness/stack.ts'
-import type { DeviceLoad } from './device-load.ts'
+import type { DeliveryBook } from './delivery-book.ts'
 
 /**
  *   agent / random   anywhere in 800 ms
@@ -39,7 +39,7 @@ export interface Cycles {
   readonly hub: RunningHub
   readonly agent: RunningAgent
   readonly proxy: HubProxy
-  readonly load: DeviceLoad
+  readonly book: DeliveryBook
   /** Taken in turn. */
   readonly schedule: readonly Moment[]
   readonly random: Random
@@ -49,17 +49,17 @@ export interface Cycles {
 
 /** Kills, each counted or not, until `cycles` of them count. */
 export async function killCycles(parts: Cycles) {
-  const { cycles, hub, agent, proxy, load, schedule, random, progress, signal } = parts
+  const { cycles, hub, agent, proxy, book, schedule, random, progress, signal } = parts
   const kills: Record<string, number> = {}
   let notCounted = 0
   for (let done = 0; done < cycles; ) {
     signal.throwIfAborted()
-    await load.flowing(1000)
+    await book.flowing(1000)
     const moment = schedule[done % schedule.length]!
     const victim = moment.startsWith('agent/') ? agent.program : hub.program
     const killed = Promise.withResolvers<{ counts: boolean; pid: number }>()
     await atMoment(moment, parts, () => {
-      const counts = load.acknowledgedWithinMs(1000) > 0
+      const counts = book.acknowledgedWithinMs(1000) > 0
       const { pid } = victim
       if (moment.startsWith('database/')) killed.resolve({ counts, pid: killDatabase(hub) })
       else killed.resolve({ counts, pid: killIfThere(pid) })
@@ -79,13 +79,13 @@ export async function killCycles(parts: Cycles) {
     }
     done++
     kills[moment] = (kills[moment] ?? 0) + 1
-    progress(`${done}/${cycles} ${moment}: ${load.acknowledged.counts.size} acknowledged`)
+    progress(`${done}/${cycles} ${moment}: ${book.acknowledged.counts.size} acknowledged`)
   }
   return { total: cycles, notCounted, kills }
 }
 
 /** Calls `kill` in the instant that the moment names, without a turn of the event loop between where it can. */
-async function atMoment(moment: Moment, { random, proxy, load }: Cycles, kill: () => void): Promise<void> {
+async function atMoment(moment: Moment, { random, proxy, book }: Cycles, kill: () => void): Promise<void> {
   const leadMs = Math.floor(random.uniform() * 800)
   const withinMs = Math.floor(random.uniform() * 6)
   const killSoon = () => (withinMs === 0 ? kill() : setTimeout(kill, withinMs))
@@ -96,7 +96,7 @@ async function atMoment(moment: Moment, { random, proxy, load }: Cycles, kill: (
     case 'database/random':
       return kill()
     case 'agent/commit':
-      return load.onceAcknowledged(killSoon)
+      return book.onceAcknowledged(killSoon)
     case 'hub/commit':
       return proxy.onceAnswered(killSoon)
     case 'hub/heard':

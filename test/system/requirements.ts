@@ -8,9 +8,11 @@ import { delimiter, join } from 'node:path'
 /** Program → Debian package. */
 const needed: Readonly<Record<string, string>> = {
   bwrap: 'bubblewrap',
+  cc: 'gcc libc6-dev',
   chromium: 'chromium',
   ip: 'iproute2',
   mosquitto: 'mosquitto',
+  mount: 'mount',
   openssl: 'openssl',
   prlimit: 'util-linux',
   python3: 'python3',
@@ -18,6 +20,7 @@ const needed: Readonly<Record<string, string>> = {
   strace: 'strace',
   'systemd-analyze': 'systemd',
   taskset: 'util-linux',
+  umount: 'mount',
   unshare: 'util-linux',
 }
 

@@ -37,8 +37,9 @@ export class ByteWriter {
     this.bytes[this.length++] = value
   }
 
-  /** 0 … 2^53 − 1. */
+  /** 0 … 2^53 − 1; anything else would be read back as something else. */
   varint(value: number): void {
+    if (!(value >= 0)) throw new TributaryError('internal', `${value} cannot be stored as an unsigned number`)
     this.room(8)
     let rest = value
     while (rest >= 0x80) {

@@ -6,7 +6,7 @@ import { TributaryError } from '@tributary/shared/errors'
 import type { SealedBatch } from './buffer.ts'
 import type { BatchId } from './epochs.ts'
 import { repairing } from './repair.ts'
-import { countLost, fileToRead, flushState, loseBatch, type StoreState } from './state.ts'
+import { fileToRead, flushState, lose, loseBatch, type StoreState } from './state.ts'
 import type { StoredBatch } from './stored-records.ts'
 
 /** The sealed batches after one that are not acknowledged, at most `max`, oldest first; `after` null for the first ones. */
@@ -71,10 +71,7 @@ export function settle(state: StoreState, epoch: number, settled: number): numbe
       again++
     }
   }
-  for (const loss of state.ledger.claimGone(epoch, settled)) {
-    state.ledger.add(loss)
-    countLost(state, loss.readings)
-  }
+  for (const loss of state.ledger.claimGone(epoch, settled)) lose(state, loss)
   flushState(state)
   return again
 }

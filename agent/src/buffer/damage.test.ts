@@ -11,9 +11,13 @@ import {
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Buffer } from './buffer.ts'
+import { BufferFile } from './buffer-file.ts'
 import { accept, contents, lawHolds, message, reading } from './buffer-suite.ts'
+import { decodeRow, encodeRow } from './row-codec.ts'
+import { salvage } from './salvage.ts'
 import { type BufferOptions, openBuffer } from './sqlite-buffer.ts'
 
 let folder: string
@@ -213,6 +217,36 @@ describe('the last file', () => {
   })
 })
 
+test('what was lost before is not lost again: after damage upon damage new readings are kept as ever', async () => {
+  const first = await open()
+  await fill(first, 0, 400)
+  await shut(first)
+  const second = await open()
+  await fill(second, 400, 900)
+  const files = snapshot()
+  await shut(second)
+  restore(files)
+  rmSync(join(folder, '000001.db-wal'))
+  const third = await open()
+  expect((await third.stats()).counters.evicted).toBe(500)
+  await fill(third, 1000, 1040)
+  await shut(third)
+  // All rows but the newest, and everything that remembers them.
+  const { size } = statSync(join(folder, '000001.db'))
+  const bytes = readFileSync(join(folder, '000001.db'))
+  const newest = salvage(join(folder, '000001.db')).rows.at(-1)!
+  const at = bytes.indexOf(newest.data)
+  flip('000001.db', 0, at - 200)
+  flip('000001.db', at + newest.data.length, size)
+
+  const again = await open()
+  const { counters } = await again.stats()
+  expect(counters.stored).toBeGreaterThanOrEqual(0)
+  await fill(again, 2000, 2100)
+  expect(await drain(again)).toEqual(expect.arrayContaining(Array.from({ length: 100 }, (_, index) => 2000 + index)))
+  expect(lawHolds((await again.stats()).counters)).toBe(true)
+})
+
 describe('a closed file', () => {
   const small = { maxBytes: 8 * 1024 * 1024, fileBytes: 64 * 1024 }
 
@@ -255,6 +289,21 @@ describe('a closed file', () => {
     expect((await deleted.stats()).losses).toMatchObject([{ exact: true, reason: 'missing' }])
   })
 
+  test('with a journal left by a kill while it was closed, it is read as ever', async () => {
+    const sent = await threeFiles()
+    const path = join(folder, '000002.db')
+    const writer = new Database(path)
+    writer.pragma('cache_size = 1')
+    writer.exec('BEGIN; UPDATE row SET crc = crc + 1')
+    const [halfWritten, journal] = [readFileSync(path), readFileSync(`${path}-journal`)]
+    writer.exec('ROLLBACK')
+    writer.close()
+    writeFileSync(path, halfWritten)
+    writeFileSync(`${path}-journal`, journal)
+    const { found, lost } = await expectAccounted(await open(small), sent)
+    expect([found.length, lost]).toEqual([sent, 0])
+  })
+
   test('a damaged pending batch is in the ledger, the others are sent', async () => {
     const buffer = await open(small)
     let sealed = 0
@@ -280,6 +329,19 @@ describe('a closed file', () => {
     const { found, lost } = await expectAccounted(again, sent)
     expect(found.length + lost).toBe(sent)
   })
+})
+
+test('a row with a good CRC that cannot be decoded is lost once, not repaired for ever', async () => {
+  const buffer = await open()
+  await fill(buffer, 0, 100)
+  const { counters } = await buffer.stats()
+  await shut(buffer)
+  const file = BufferFile.openTail(join(folder, '000001.db'), { fsyncOff: false })
+  const whole = encodeRow(decodeRow(file.rowFrom(2)!.data).columns, { ...counters, accepted: 110, stored: 110 })
+  file.putRow({ n: file.lastRow() + 1, readings: 10, receipts: null, data: whole.subarray(0, -5) })
+  file.close()
+  const { found, lost } = await expectAccounted(await open(), 110)
+  expect([found.length, lost]).toEqual([100, 10])
 })
 
 test('quarantine keeps the newest three files', async () => {

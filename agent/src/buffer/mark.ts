@@ -15,6 +15,7 @@ import { closeSync, fdatasyncSync, openSync, readSync, writeSync } from 'node:fs
 import { crc32 } from 'node:zlib'
 import type { Counters } from '@tributary/shared/batch/batch'
 import type { Cursor } from './ranges.ts'
+import { isUnreadable } from './storage-error.ts'
 
 export interface Mark {
   readonly row: number
@@ -47,7 +48,7 @@ export class MarkFile {
   static open(path: string): MarkFile {
     const fd = openOrCreate(path)
     const bytes = new Uint8Array(2 * slotBytes)
-    readSync(fd, bytes, 0, bytes.length, 0)
+    readWhatCanBe(fd, bytes)
     const slots = [readSlot(bytes.subarray(0, slotBytes)), readSlot(bytes.subarray(slotBytes))]
     const [newest] = slots.filter(slot => slot !== null).sort((a, b) => b.generation - a.generation)
     return new MarkFile(fd, newest?.mark ?? null, newest?.generation ?? 0)
@@ -81,6 +82,15 @@ function openOrCreate(path: string): number {
     writeSync(fd, new Uint8Array(2 * slotBytes))
     fdatasyncSync(fd)
     return fd
+  }
+}
+
+/** On a bad sector there is no mark, which is less than a start that fails. */
+function readWhatCanBe(fd: number, bytes: Uint8Array): void {
+  try {
+    readSync(fd, bytes, 0, bytes.length, 0)
+  } catch (error) {
+    if (!isUnreadable(error)) throw error
   }
 }
 

@@ -7,7 +7,7 @@
  * again where they are still here, and counted as `maybeDuplicate`.
  */
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Counters } from '@tributary/shared/batch/batch'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
 import { Arrivals } from './arrivals.ts'
@@ -24,7 +24,7 @@ import { ReceiptBook } from './receipts.ts'
 import { countUnsealed, recountUnsealed } from './recount.ts'
 import { repairFile, repairing } from './repair.ts'
 import { loseSeqs, replayTail } from './replay.ts'
-import { removeDatabase, rotate } from './rotate.ts'
+import { removeDatabase, rotate, syncFolder } from './rotate.ts'
 import { finishReplacements } from './salvage.ts'
 import {
   type ClosedFile,
@@ -67,19 +67,29 @@ export function openStore(options: StoreOptions): StoreState {
     return state
   } catch (error) {
     lock.release()
-    throw error
+    if (error instanceof TributaryError) throw error
+    throw new TributaryError('storage', `cannot open the buffer in ${folder}: ${messageOf(error)}`, {
+      cause: error,
+      hint: 'Check that its disk is there and healthy. What it holds is taken up at the next start.',
+    })
   }
 }
 
 function makeFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    const first = mkdirSync(folder, { recursive: true, mode: 0o700 })
+    if (first !== undefined) syncNames(folder, first)
   } catch (cause) {
     throw new TributaryError('storage', `cannot make the data folder ${folder}: ${messageOf(cause)}`, {
       cause,
       hint: 'Name another folder in the configuration, or make this one writable for the user that runs the agent.',
     })
   }
+}
+
+/** Folders from `first` down to `folder` were made: without this a power cut may take their names, and all that is in them. */
+function syncNames(folder: string, first: string): void {
+  for (let made = folder; made.length >= first.length; made = dirname(made)) syncFolder(dirname(made))
 }
 
 function fileNumbers(folder: string): number[] {

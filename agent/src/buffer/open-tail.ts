@@ -11,7 +11,7 @@ import type { Mark } from './mark.ts'
 import { batchRanges, removeDatabase, syncFolder } from './rotate.ts'
 import { quarantine, replaceFile, type Salvaged, salvage } from './salvage.ts'
 import { type ClosedFile, filePath, type LedgerState, type Progress } from './state.ts'
-import { isDamage } from './storage-error.ts'
+import { isDamage, isUnreadable } from './storage-error.ts'
 import type { BatchEntry } from './stored-records.ts'
 
 export interface OpenedTail {
@@ -90,6 +90,9 @@ function hasHeader(path: string): boolean {
     const header = Buffer.alloc(16)
     readSync(fd, header, 0, 16, 0)
     return header.toString('latin1') === 'SQLite format 3\0'
+  } catch (error) {
+    if (isUnreadable(error)) return false
+    throw error
   } finally {
     closeSync(fd)
   }

@@ -6,6 +6,7 @@
  * File and log formats: sqlite.org/fileformat2.html, §1.6 (b-tree pages, overflow), §2.1 (record), §4.1 (log).
  */
 import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs'
+import { isUnreadable } from './storage-error.ts'
 
 export type Cell = number | string | Uint8Array | null
 
@@ -19,9 +20,15 @@ const blockBytes = 4096
 const logHeaderBytes = 32
 const frameHeaderBytes = 24
 
-/** All records that can be read, in the order of their pages. */
+/**
+ * All records that can be read, in the order of their pages. Throws when the medium gives nothing at all of the file and its log:
+ * then it is the disk that is gone, not the file.
+ */
 export function* scanRecords(path: string, pageBytes: number): Generator<ScannedRecord> {
-  for (const pages of [logPages(path, pageBytes), filePages(path, pageBytes)]) {
+  const [file, log] = [readWhatCanBe(path), readWhatCanBe(`${path}-wal`)]
+  const failure = file.failure ?? log.failure
+  if (failure !== null && file.blocksRead + log.blocksRead === 0) throw failure
+  for (const pages of [logPages(file.bytes, log.bytes, pageBytes), filePages(file.bytes, pageBytes)]) {
     for (const [no, page] of pages.leaves()) {
       const start = no === 1 ? 100 : 0
       if (page[start] !== leafPage) continue
@@ -41,8 +48,7 @@ interface Pages {
 }
 
 /** The database file alone. */
-function filePages(path: string, pageBytes: number): Pages {
-  const bytes = readWhatCanBe(path)
+function filePages(bytes: Uint8Array, pageBytes: number): Pages {
   const page = (no: number) => {
     const at = (no - 1) * pageBytes
     return no > 0 && at + pageBytes <= bytes.length ? bytes.subarray(at, at + pageBytes) : undefined
@@ -55,29 +61,39 @@ function filePages(path: string, pageBytes: number): Pages {
   }
 }
 
+interface ReadFile {
+  readonly bytes: Uint8Array
+  readonly blocksRead: number
+  /** Of the last block that could not be read. */
+  readonly failure: unknown
+}
+
 /** The bytes of a file, with zeros for the blocks that the medium does not give any more; nothing for a file that is not there. */
-function readWhatCanBe(path: string): Uint8Array {
-  if (!existsSync(path)) return new Uint8Array(0)
+function readWhatCanBe(path: string): ReadFile {
+  if (!existsSync(path)) return { bytes: new Uint8Array(0), blocksRead: 0, failure: null }
   const fd = openSync(path, 'r')
   try {
     const bytes = new Uint8Array(fstatSync(fd).size)
+    let blocksRead = 0
+    let failure: unknown = null
     for (let at = 0; at < bytes.length; at += blockBytes) {
       try {
         readSync(fd, bytes, at, Math.min(blockBytes, bytes.length - at), at)
+        blocksRead++
       } catch (error) {
-        if (!(error instanceof Error && 'code' in error && error.code === 'EIO')) throw error
+        if (!isUnreadable(error)) throw error
+        failure = error
       }
     }
-    return bytes
+    return { bytes, blocksRead, failure }
   } finally {
     closeSync(fd)
   }
 }
 
 /** The database with every frame of the log's running generation over it, whatever the frames' checksums say. */
-function logPages(path: string, pageBytes: number): Pages {
-  const file = filePages(path, pageBytes)
-  const log = readWhatCanBe(`${path}-wal`)
+function logPages(fileBytes: Uint8Array, log: Uint8Array, pageBytes: number): Pages {
+  const file = filePages(fileBytes, pageBytes)
   const newest = new Map<number, Uint8Array>()
   const frames: [number, Uint8Array][] = []
   const view = viewOf(log)

@@ -4,10 +4,12 @@
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { isTributaryError } from '@tributary/shared/errors'
 import type { StoredDeadLetter } from './buffer.ts'
 import { BufferFile, pageBytes } from './buffer-file.ts'
 import { type Cell, type ScannedRecord, scanRecords } from './page-scan.ts'
 import { removeDatabase, syncFolder } from './rotate.ts'
+import { decodeRow } from './row-codec.ts'
 import { batchCrc, letterCrc, rowCrc, type StoredBatch, type StoredRow, stateCrc } from './stored-records.ts'
 
 export interface Salvaged {
@@ -96,7 +98,18 @@ function rowOf({ rowid: n, cells }: ScannedRecord): StoredRow | null {
   const [, readings, crc, receipts = null, data] = cells
   if (typeof readings !== 'number' || !(receipts === null || isBytes(receipts)) || !isBytes(data)) return null
   const row = { n, readings, receipts, data }
-  return rowCrc(row) === crc ? row : null
+  return rowCrc(row) === crc && isReadable(data) ? row : null
+}
+
+/** A row that was written wrong has a good CRC, and would make its file look damaged again and again. */
+function isReadable(data: Uint8Array): boolean {
+  try {
+    decodeRow(data)
+    return true
+  } catch (error) {
+    if (isTributaryError(error, 'corrupt')) return false
+    throw error
+  }
 }
 
 function batchOf({ cells }: ScannedRecord): StoredBatch | null {

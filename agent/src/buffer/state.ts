@@ -11,7 +11,7 @@
  */
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Counters } from '@tributary/shared/batch/batch'
+import type { Counters, LossRange } from '@tributary/shared/batch/batch'
 import { messageOf } from '@tributary/shared/errors'
 import type { Arrivals } from './arrivals.ts'
 import type { BufferConfig } from './buffer-config.ts'
@@ -106,9 +106,9 @@ export interface DecodedAt {
 
 /**
  * Faults switched on by the proofs, to show that they notice: `ack-before-commit` calls back when a message is taken, `fsync-off`
- * commits without fsync. Never set otherwise.
+ * commits without fsync, `no-ledger` tells nobody of a loss. Never set otherwise.
  */
-export type Sabotage = 'ack-before-commit' | 'fsync-off'
+export type Sabotage = 'ack-before-commit' | 'fsync-off' | 'no-ledger'
 
 export function filePath(folder: string, no: number): string {
   return join(folder, `${String(no).padStart(6, '0')}.db`)
@@ -179,10 +179,15 @@ export function bufferBytes(state: StoreState): number {
   return state.closed.reduce((sum, file) => sum + file.bytes, state.tail.bytes + (log?.size ?? 0))
 }
 
-/** Move lost readings from `stored` to `evicted`. */
-export function countLost(state: StoreState, readings: number): void {
+/**
+ * A loss goes into the ledger, its readings from `stored` to `evicted`. What is known at most may count again what was lost before:
+ * no more is lost than was stored.
+ */
+export function lose(state: StoreState, loss: LossRange): void {
   const { counters } = state
-  state.counters = { ...counters, stored: counters.stored - readings, evicted: counters.evicted + readings }
+  const counted = Math.min(loss.readings, counters.stored)
+  if (state.sabotage !== 'no-ledger') state.ledger.add(loss.exact ? loss : { ...loss, readings: counted })
+  state.counters = { ...counters, stored: counters.stored - counted, evicted: counters.evicted + counted }
   state.dirty = true
 }
 
@@ -190,16 +195,13 @@ export function countLost(state: StoreState, readings: number): void {
 export function loseUnsealed(state: StoreState, readings: number, exact: boolean, reason: string): void {
   const epoch = state.epochs.get(state.epoch)
   const seq = epoch.nextSeq++
-  state.ledger.add({ epoch: state.epoch, fromSeq: seq, toSeq: seq, readings, exact, reason })
-  countLost(state, readings)
+  lose(state, { epoch: state.epoch, fromSeq: seq, toSeq: seq, readings, exact, reason })
 }
 
 /** A sealed batch that was not acknowledged is lost. */
 export function loseBatch(state: StoreState, epoch: number, seq: number, reason: string): void {
   const lost = state.epochs.remove(epoch, seq)
-  if (!lost) return
-  state.ledger.add({ epoch, fromSeq: seq, toSeq: seq, readings: lost.readings, exact: true, reason })
-  countLost(state, lost.readings)
+  if (lost) lose(state, { epoch, fromSeq: seq, toSeq: seq, readings: lost.readings, exact: true, reason })
 }
 
 /** The batches of a file that is going or gone: those pending are lost, the others no longer kept as copies. */

@@ -10,8 +10,13 @@ export function isDamage(error: unknown): boolean {
   if (error instanceof SyntaxError) return true
   return (
     error instanceof Database.SqliteError &&
-    /^SQLITE_(CORRUPT|NOTADB|ERROR|MISMATCH|IOERR_READ|IOERR_SHORT_READ)/.test(error.code)
+    /^SQLITE_(CORRUPT|NOTADB|ERROR|MISMATCH|IOERR_READ|IOERR_SHORT_READ|IOERR_CORRUPTFS)/.test(error.code)
   )
+}
+
+/** True when the medium does not give what is asked for: a bad sector, or a disk that is not there any more. */
+export function isUnreadable(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EIO'
 }
 
 /** What the disk refused, as an error for the caller. */

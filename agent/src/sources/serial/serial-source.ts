@@ -28,7 +28,8 @@ const maxUncommitted = 1000
 const maxUnwritten = 64 * 1024
 /** How often an open port is asked whether its line still exists. */
 const watchMs = 1000
-const defaultRetry: Backoff = { baseMs: 250, capMs: 10_000 }
+/** Looking for a device costs next to nothing, and whoever has plugged it in stands beside it and waits. */
+const defaultRetry: Backoff = { baseMs: 250, capMs: 2000 }
 
 export interface SerialSourceOptions {
   readonly config: SerialConfig
