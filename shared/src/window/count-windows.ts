@@ -109,7 +109,6 @@ export class CountWindows implements WindowKind {
     }
     if (state.counted > run.length) throw malformed('more readings counted than kept', source.subject)
     for (let i = 0; i < state.counted; i++) rolling.push(run)
-    this.#table.rows[series * seriesStride + seriesField.nextUs] = this.#waitingUs(state)
   }
 
   bytes(): number {

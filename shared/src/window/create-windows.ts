@@ -47,6 +47,7 @@ const subject = 'stored window state'
 const recorded = [
   seriesField.newestUs,
   seriesField.watermarkUs,
+  seriesField.nextUs,
   seriesField.closedUs,
   seriesField.finalUs,
   seriesField.heard,
@@ -54,7 +55,7 @@ const recorded = [
 ] as const
 
 /**
- * A record: u8 version 1, uvarint hash of the spec, f64 × 6 newest, watermark, closed, final, heard, quietSince, then what its kind writes. Numbers as in
+ * A record: u8 version 1, uvarint hash of the spec, f64 × 7 newest, watermark, next, closed, final, heard, quietSince, then what its kind writes. Numbers as in
  * aggregate-codec.ts.
  */
 class SeriesWindows implements Windows {

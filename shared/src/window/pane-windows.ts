@@ -170,7 +170,6 @@ export class PaneWindows implements WindowKind {
       const pane = adoptAfter(list, series, older, start, readAggregate(source, list.aggregates))
       list.bases[pane] = base
     }
-    this.#setNext(series)
   }
 
   bytes(): number {
@@ -210,7 +209,9 @@ export class PaneWindows implements WindowKind {
     const slot = this.#window(series, end)
     const n = count(list.aggregates, slot)
     this.#send(series, end, slot, 0)
-    list.bases[this.#pane(series, end - this.#paneUs, false)] = n
+    // Making the pane may replace the columns.
+    const pane = this.#pane(series, end - this.#paneUs, false)
+    list.bases[pane] = n
   }
 
   /** The oldest pane that lies in a window not closed yet. */

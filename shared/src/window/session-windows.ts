@@ -162,7 +162,6 @@ export class SessionWindows implements WindowKind {
 
   read(source: ByteReader, series: number): void {
     const list = this.#list
-    const { rows } = this.#table
     const sessions = source.count(this.#spec.maxWindows, 'sessions')
     for (let i = 0; i < sessions; i++) {
       const mark = source.u8()
@@ -177,7 +176,6 @@ export class SessionWindows implements WindowKind {
         throw malformed(`session ${i} is not after the one before it`, source.subject)
       }
     }
-    rows[series * seriesStride + seriesField.nextUs] = this.#nextUs(series)
   }
 
   bytes(): number {

@@ -136,7 +136,6 @@ export class SlidingWindows implements WindowKind {
       this.#memory.runBytes += run.bytes
     }
     if (state.processed > run.length) throw malformed('more readings processed than kept', source.subject)
-    this.#setNext(series, state)
   }
 
   bytes(): number {

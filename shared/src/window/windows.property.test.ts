@@ -181,6 +181,36 @@ describe.each(Object.entries(kinds))('%s windows', (_, kind) => {
     )
   })
 
+  test('series that share memory do not feel each other', () => {
+    fc.assert(
+      fc.property(fc.array(heldUp(40), { minLength: 3, maxLength: 3 }), cuts, (sets, settles) => {
+        const options = { ...kind, latenessUs: 5, keepForUs: 25, sketchBuckets: 8 }
+        const together = recorder(kind.kind)
+        const shared = createWindows(options, together.emit)
+        for (let series = 0; series < sets.length; series++) shared.open()
+        for (let i = 0; i < 40; i++) {
+          for (const [series, { arrived }] of sets.entries()) {
+            const reading = arrived[i]
+            if (reading) shared.add(series, reading.tsUs, reading.order, reading.value)
+          }
+          if (settles[i % settles.length]) shared.settle()
+        }
+        shared.settle()
+        for (const [series, { arrived }] of sets.entries()) {
+          const alone = recorder(kind.kind)
+          const windows = createWindows(options, alone.emit)
+          windows.open()
+          feed(windows, arrived, settles)
+          const found = together.emissions.filter(emission => emission.series === series)
+          expect(found.map(emission => ({ ...emission, series: 0, id: emission.id.replace(/^\d/, '0') }))).toEqual(
+            alone.emissions,
+          )
+        }
+      }),
+      { numRuns: 50 },
+    )
+  })
+
   test('restored from a record anywhere, the readings since then give the same emissions and the same record', () => {
     fc.assert(
       fc.property(heldUp(40), cuts, fc.nat(40), ({ arrived }, settles, at) => {

@@ -99,6 +99,20 @@ test('a reading of hopping windows of which some are final is in the others, and
   expect(emitted()).toEqual(['0/10 r0 n3'])
 })
 
+test('a revision counts from what the window held when it closed, however many windows there are', () => {
+  const { windows, add, emitted } = start({ kind: 'hopping', sizeUs: 10, hopUs: 4, keepForUs: 400 })
+  for (let tsUs = 0; tsUs <= 100; tsUs += 8) add(tsUs)
+  const closed = emitted()
+  expect(closed.every(text => text.includes(' r0 '))).toBe(true)
+  for (let tsUs = 1; tsUs < 80; tsUs += 8) add(tsUs)
+  windows.settle()
+  for (const text of emitted()) {
+    const [, revision, n] = /r(\d+) n(\d+)$/.exec(text)!.map(Number)
+    const before = closed.find(other => other.startsWith(`${text.split(' ')[0]} `))
+    expect(n! - revision!).toBe(before === undefined ? 0 : Number(before.split(' n')[1]))
+  }
+})
+
 test('the clock of one series moves no other', () => {
   const { windows, add, emitted } = start({ kind: 'tumbling', sizeUs: 10, latenessUs: 0 })
   const fast = windows.open()

@@ -84,7 +84,7 @@ export interface WindowKind {
   /** Free everything, emitting nothing; windows of its readings are final. */
   drop(series: number): void
   write(out: ByteWriter, series: number): void
-  /** Into a series that has just been opened. */
+  /** Into a series that has just been opened, whose row stands already. */
   read(source: ByteReader, series: number): void
   bytes(): number
 }
