@@ -183,11 +183,14 @@ function made(folder: string): string {
   return folder
 }
 
-/** Small files and copies that do not last, so that files begin, are closed and unlinked in every life. */
+/**
+ * Small files and copies that do not last, so that files begin, are closed and unlinked in every life. Smaller files would keep fewer
+ * receipts for each sender than the 64 lines that a serial sender may be ahead.
+ */
 function agentConfig(serialPath: string): string {
   return `buffer:
   max_bytes: 64MiB
-  file_bytes: 64KiB
+  file_bytes: 128KiB
   copy_max_age: 3s
 serial:
   - { name: ${serialName}, path: ${serialPath}, framing: acknowledged }

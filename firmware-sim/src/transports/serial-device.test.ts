@@ -82,6 +82,20 @@ describe('a device on an acknowledging line', () => {
     expect(written.map(w => w.split(' ')[0]).sort()).toEqual(['1', '2', '2', '3', '4', '5', '6'])
   })
 
+  it('sends nothing that would push a frame out of the memory of the agent before it is acknowledged', async () => {
+    let ignoring = true
+    const { port, written } = line(text => (text.startsWith('1 ') && ignoring ? undefined : ack(text)))
+    const d = await device({ port, framing: 'acknowledged', window: 4, resendMs: 5 })
+    const first = send(d, '{}')
+    for (let n = 2; n <= 64; n++) await send(d, '{}')
+    const next = send(d, '{}')
+    while (written.filter(text => text.startsWith('1 ')).length < 5) await new Promise(setImmediate)
+    expect(written.some(text => text.startsWith('65 '))).toBe(false)
+    ignoring = false
+    await Promise.all([first, next])
+    expect(written.at(-1)).toMatch(/^65 /)
+  })
+
   it('refuses a window of 0 or of more frames than an agent remembers', () => {
     const { port } = line(ack)
     const open = (window: number) => new SerialDevice({ port, framing: 'acknowledged', window })

@@ -3,7 +3,8 @@
  * `resendMs` until its `ACK n` comes.
  *
  * Frames leave in the order of `send`; at most `window` of them wait for their acknowledgement (1: strictly one after another,
- * so that no later frame can overtake one that noise destroyed). A baud rate slows the writing to 10 bits a byte, as 8N1 does.
+ * so that no later frame can overtake one that noise destroyed). None leaves 64 or more after one that still waits: an agent
+ * recognises a repeated frame among the last 64 only. A baud rate slows the writing to 10 bits a byte, as 8N1 does.
  * Plain lines carry no acknowledgement: `send` resolves when the bytes are in the line.
  */
 import type { Duplex } from 'node:stream'
@@ -33,6 +34,10 @@ const maxWindow = 64
 
 interface Frame {
   readonly n: number
+  /** How many frames came before it. */
+  readonly index: number
+  /** Resolves when it is acknowledged or given up. */
+  readonly settled: Promise<void>
   readonly bytes: Buffer
   timer?: NodeJS.Timeout
   resolve(): void
@@ -49,6 +54,7 @@ export class SerialDevice implements Transport {
   readonly #gone = new AbortController()
   #writing: Promise<unknown> = Promise.resolve()
   #lastN = 0
+  #frames = 0
   #sent = 0
   #acknowledged = 0
   #resent = 0
@@ -108,10 +114,14 @@ export class SerialDevice implements Transport {
   }
 
   async #sendFrame(payload: Uint8Array): Promise<void> {
+    for (let oldest = this.#tooOld(); oldest !== undefined; oldest = this.#tooOld()) await oldest.settled
+    if (this.#gone.signal.aborted) throw this.#gone.signal.reason
     const n = this.#lastN === maxFrameNumber ? 1 : this.#lastN + 1
     this.#lastN = n
     const acked = Promise.withResolvers<void>()
-    const frame: Frame = { n, bytes: encodeFrame(n, payload), resolve: acked.resolve, reject: acked.reject }
+    const settled = acked.promise.catch(() => undefined)
+    const { resolve, reject } = acked
+    const frame: Frame = { n, index: this.#frames++, settled, bytes: encodeFrame(n, payload), resolve, reject }
     this.#waiting.set(n, frame)
     void this.#transmit(frame)
     try {
@@ -124,6 +134,12 @@ export class SerialDevice implements Transport {
       clearTimeout(frame.timer)
       this.#waiting.delete(n)
     }
+  }
+
+  /** The frame that waits for its acknowledgement and would be out of the agent's memory after one more. */
+  #tooOld(): Frame | undefined {
+    const [oldest] = this.#waiting.values()
+    return oldest !== undefined && this.#frames - oldest.index >= maxWindow ? oldest : undefined
   }
 
   /** Write, and again whenever the acknowledgement has not come `resendMs` after the last byte. */

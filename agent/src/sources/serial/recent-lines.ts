@@ -1,13 +1,13 @@
 /**
  * The lines of one port that were stored last, so that a line sent again is acknowledged without storing it twice.
  *
- * A sender keeps at most `window` lines unacknowledged, so only so many are remembered. A number 1 after another one means that
+ * A sender does not send line n + `window` before line n is acknowledged, so only so many are remembered. A number 1 after another one means that
  * the sender has started anew, and the numbers that follow are new; unless the payload is `identified` (carries its own time or
  * counter), an equal line 1 is then kept and counted as a maybe.
  */
 import type { Receipt } from '../../buffer/buffer.ts'
 
-/** Lines that a sender may have unacknowledged. */
+/** How far a sender may be ahead of a line that is not acknowledged. */
 export const window = 64
 
 export interface RecentLine {

@@ -4,7 +4,9 @@
  *   <n> SP <payload> SP "*" <crc32>
  *
  * n: 1 to 4294967295 in decimal without leading zeros. crc32 (IEEE 802.3): 8 hex digits over "<n> <payload>". A line whose CRC
- * does not match was damaged on the way and gets no answer: the sender sends it again, same n, same bytes.
+ * does not match was damaged on the way and gets no answer: the sender sends it again, same n, same bytes. A line that is sent
+ * again is recognised among the last 64 that were stored (recent-lines.ts), so a sender may not send line n + 64 before line n is
+ * acknowledged.
  */
 import { crc32 } from 'node:zlib'
 import type { Framing } from './framing.ts'
