@@ -71,11 +71,18 @@ test.runIf(process.platform === 'linux')(
   },
 )
 
-test('a marker that was cut off leaves its folder alone', async () => {
-  folder('demo-half')
-  writeFileSync(join(parent, 'demo-half', 'tributary-demo.json'), '{"pid":')
+test.each(['{"pid":', '{}', '3', 'null'])('a marker %s leaves its folder alone', async text => {
+  folder('demo-odd')
+  writeFileSync(join(parent, 'demo-odd', 'tributary-demo.json'), text)
   await clear()
-  expect(readFileSync(join(parent, 'demo-half', 'tributary-demo.json'), 'utf8')).toBe('{"pid":')
+  expect(readFileSync(join(parent, 'demo-odd', 'tributary-demo.json'), 'utf8')).toBe(text)
+})
+
+test('a marker with nothing but a number is enough', async () => {
+  folder('demo-dead', { pid: await deadPid() })
+  folder('demo-live', { pid: process.pid })
+  await clear()
+  expect(readdirSync(parent)).toEqual(['demo-live'])
 })
 
 test('a place that cannot be written is refused with the option that names another one', async () => {

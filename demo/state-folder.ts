@@ -95,7 +95,10 @@ async function removeFolder(path: string): Promise<void> {
 
 async function readMarker(path: string): Promise<Marker | null> {
   try {
-    return JSON.parse(await readFile(join(path, markerName), 'utf8')) as Marker
+    const found = JSON.parse(await readFile(join(path, markerName), 'utf8')) as Partial<Marker> | null
+    if (!Number.isSafeInteger(found?.pid)) return null
+    const text = (value: unknown) => (typeof value === 'string' ? value : null)
+    return { pid: found!.pid!, startedAt: text(found!.startedAt), countedIn: text(found!.countedIn) }
   } catch {
     return null // not made by a demo, or cut off while it was made: left alone
   }
