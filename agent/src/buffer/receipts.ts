@@ -1,8 +1,10 @@
 /**
  * The receipts on the writer's side: which (scope, id) was stored with which digest, and their layout in a row.
  *
- * Bounded: at most `maxReceipts` in all. Every scope (one sender) may keep an even share, so that a busy sender pushes out its own
- * old receipts and never the open ones of a quiet one; beyond 16 receipts a scope, the scopes not heard for longest go whole.
+ * Bounded: about `maxReceipts` in all, and no more than that in `list`. A scope (one sender) may use what the others leave: with one
+ * message more under way than it has receipts, a sender's whole window would be stored again after a crash. Where there is no room
+ * the largest scopes give up their oldest, so that a busy sender pushes out its own and never the open ones of a quiet one; beyond 16
+ * receipts a scope, the scopes not heard for longest go whole.
  * Layout of the column: varint scopes · per scope text · varint receipts · per receipt varint scope, varint id, 8 bytes digest ·
  * varint releases · per release varint scope, varint id. Receipts come before the releases of the same row.
  */
@@ -20,11 +22,13 @@ class ScopeReceipts {
   ids = new Float64Array(16)
   digests = new Uint8Array(16 * 8)
 
-  push(id: number, digest: Uint8Array, limit: number): void {
-    if (this.count === this.ids.length) this.makeRoom(limit)
+  /** False when there is no room for it. */
+  push(id: number, digest: Uint8Array): boolean {
+    if (this.count === this.ids.length) return false
     this.ids[this.count] = id
     this.digests.set(digest, this.count * 8)
     this.count++
+    return true
   }
 
   release(id: number): boolean {
@@ -75,10 +79,13 @@ export class ReceiptBook {
 
   apply(columns: ReceiptColumns, releases: Group['releases']): void {
     const scopes = columns.scopes.map(scope => this.scope(scope))
-    const limit = this.share()
     for (let index = 0; index < columns.count; index++) {
       const digest = columns.digests.subarray(index * 8, index * 8 + 8)
-      scopes[columns.scope[index] as number]?.push(columns.ids[index] as number, digest, limit)
+      const scope = scopes[columns.scope[index] as number]
+      const id = columns.ids[index] as number
+      if (scope === undefined || scope.push(id, digest)) continue
+      this.makeRoom(scope)
+      scope.push(id, digest)
     }
     for (const { scope, id } of releases) this.scopes.get(scope)?.release(id)
   }
@@ -90,10 +97,14 @@ export class ReceiptBook {
 
   /** Every receipt that holds, within the bound. */
   list(): Receipt[] {
-    const limit = this.share()
+    const live = [...this.scopes].map(([scope, held]) => ({ scope, held, indices: held.live() }))
+    const limit = level(
+      live.map(({ indices }) => indices.length),
+      this.maxReceipts,
+    )
     const receipts: Receipt[] = []
-    for (const [scope, held] of this.scopes) {
-      for (const index of held.live().slice(-limit)) {
+    for (const { scope, held, indices } of live) {
+      for (const index of limit === 0 ? [] : indices.slice(-limit)) {
         const digest = Buffer.from(held.digests.subarray(index * 8, index * 8 + 8)).toString('hex')
         receipts.push({ scope, id: held.ids[index] as number, digest })
       }
@@ -116,9 +127,28 @@ export class ReceiptBook {
     }
   }
 
-  private share(): number {
-    return Math.floor(this.maxReceipts / Math.max(1, this.scopes.size))
+  /** For a scope that is full; whoever holds twice what it may is brought down too. Arrays double, so this is rare. */
+  private makeRoom(full: ScopeReceipts): void {
+    const scopes = [...this.scopes.values()]
+    const limit = level(
+      scopes.map(({ count }) => count),
+      this.maxReceipts,
+    )
+    full.makeRoom(limit)
+    for (const scope of scopes) if (scope !== full && scope.count > 2 * limit) scope.makeRoom(limit)
   }
+}
+
+/** The most that each may have so that all have no more than `most` together: those with less leave the rest to the others. */
+function level(counts: readonly number[], most: number): number {
+  let left = most
+  let share = most
+  for (const [index, count] of counts.toSorted((a, b) => a - b).entries()) {
+    share = Math.floor(left / (counts.length - index))
+    if (count > share) return share
+    left -= count
+  }
+  return most
 }
 
 /** Receipts and releases of one commit, or null when it has none. */

@@ -57,17 +57,43 @@ describe('ReceiptBook', () => {
     expect(book.scope('mqtt2:c').get(5)).toBeUndefined()
   })
 
-  it('a scope forgets its own oldest, never those of another', () => {
+  const put = (book: ReceiptBook, name: string, from: number, to: number) => {
+    for (let id = from; id <= to; id++) book.scope(name).put(id, held('stored'))
+  }
+  const kept = (book: ReceiptBook, name: string) => book.scope(name).size
+
+  it('a scope uses what the others leave, and then forgets its own oldest, never those of another', () => {
     const book = new ReceiptBook(64, [])
-    const [quiet, busy] = [book.scope('quiet'), book.scope('busy')]
-    quiet.put(1, held('stored'))
-    for (let id = 1; id <= 100; id++) busy.put(id, held('stored'))
-    expect(quiet.get(1)).toBeDefined()
-    expect([busy.get(68), busy.get(69), busy.get(100)].map(receipt => receipt !== undefined)).toEqual([
+    put(book, 'quiet', 1, 1)
+    put(book, 'busy', 1, 100)
+    expect([kept(book, 'quiet'), kept(book, 'busy')]).toEqual([1, 63])
+    const busy = book.scope('busy')
+    expect([busy.get(37), busy.get(38), busy.get(100)].map(receipt => receipt !== undefined)).toEqual([
       false,
       true,
       true,
     ])
+  })
+
+  it('no room: the scope with the most gives, until all have an even share', () => {
+    const book = new ReceiptBook(60, [])
+    put(book, 'a', 1, 100)
+    put(book, 'b', 1, 10)
+    expect([kept(book, 'a'), kept(book, 'b')]).toEqual([50, 10])
+    put(book, 'c', 1, 100)
+    expect([kept(book, 'a'), kept(book, 'b'), kept(book, 'c')]).toEqual([25, 10, 25])
+    put(book, 'b', 11, 100)
+    expect([kept(book, 'a'), kept(book, 'b'), kept(book, 'c')]).toEqual([20, 20, 20])
+  })
+
+  it('an identifier that comes again, or is removed, makes room', () => {
+    const book = new ReceiptBook(64, [])
+    for (let n = 0; n < 1000; n++) put(book, 'a', 1, 2)
+    const receipt = held('pending')
+    book.scope('b').put(1, receipt)
+    book.scope('b').remove(1, receipt)
+    put(book, 'c', 1, 62)
+    expect([kept(book, 'a'), kept(book, 'b'), kept(book, 'c')]).toEqual([2, 0, 62])
   })
 
   it('forgets the scopes not heard for longest when there are too many', () => {
