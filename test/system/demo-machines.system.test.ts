@@ -123,6 +123,10 @@ describe.concurrent('small and odd machines', () => {
       set -e
       ip link set lo up
       for conf in all default lo; do echo 1 > /proc/sys/net/ipv6/conf/$conf/disable_ipv6; done
+      # The clone may itself stand below /tmp.
+      mkdir ${state.path}/clone
+      mount --bind . ${state.path}/clone
+      cd ${state.path}/clone
       mount -t tmpfs -o size=64m tmpfs /dev/shm
       mount -t tmpfs -o size=64k,noexec tmpfs /tmp
       ! cat /dev/zero > /tmp/full 2>/dev/null
