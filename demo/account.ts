@@ -6,8 +6,6 @@ import { Multiset, readingKey } from '../test/harness/multiset.ts'
 export class Account {
   readonly sent = new Multiset()
   readonly acked = new Multiset()
-  /** Names of all devices that sent something. */
-  readonly devices = new Set<string>()
   sentCount = 0
   ackedCount = 0
   readonly #onSent: (reading: SentReading) => void
@@ -26,7 +24,6 @@ export class Account {
 
   #sent(reading: SentReading): void {
     this.sentCount++
-    this.devices.add(reading.device)
     this.sent.add(keyOf(reading))
     this.#onSent(reading)
   }

@@ -26,8 +26,8 @@ export function readingKey(device: string, metric: string, tsUs: number, value: 
   return `${device}/${metric}|${tsUs}|${bits.toString('hex')}`
 }
 
-/** Everything in `reading`, a day of data at most a few million rows: read in pages by a cursor. `of`: only of these devices. */
-export async function storedReadings(pool: Pool, of?: ReadonlySet<string>): Promise<Multiset> {
+/** Everything in `reading`, a day of data at most a few million rows: read in pages by a cursor. `counts`: only what it says yes to. */
+export async function storedReadings(pool: Pool, counts: (key: string) => boolean = () => true): Promise<Multiset> {
   const stored = new Multiset()
   const client = await pool.connect()
   try {
@@ -40,7 +40,8 @@ export async function storedReadings(pool: Pool, of?: ReadonlySet<string>): Prom
         'fetch 20000 from page',
       )
       for (const { device, metric, us, bits } of rows) {
-        if (of === undefined || of.has(device)) stored.add(`${device}/${metric}|${us}|${bits}`)
+        const key = `${device}/${metric}|${us}|${bits}`
+        if (counts(key)) stored.add(key)
       }
       if (rows.length === 0) break
     }

@@ -118,6 +118,12 @@ test('what fits comes raw, all else in buckets, never more than asked for, rolle
   )
 })
 
+test('a minute that reaches beyond the span does not stand in for readings that are there, after it', async () => {
+  await store([{ ms: startMs + 1, value: 1 }])
+  await rollUp()
+  expect(await ask(startMs - 1, startMs + 1, 1)).toEqual({ kind: 'raw', points: [] })
+})
+
 test('microseconds survive in raw points', async () => {
   await store([{ ms: startMs + 0.123, value: 1 }])
   expect(await ask(startMs, startMs + 1, 5)).toEqual({

@@ -62,14 +62,15 @@ export async function readPoints(pool: Pool, asked: PointsAsked): Promise<Points
   return { kind: 'buckets', bucketMs, points: await bucketMinutes(pool, asked, bucketMs) }
 }
 
-/** At most how many readings the span holds, and whether minutes are there that began before the first of them. */
+/** At most how many readings the span holds, and whether whole minutes of it are there that began before the first of them. */
 async function measure(pool: Pool, { seriesId, fromMs, toMs }: PointsAsked) {
   const { rows } = await pool.query<{ readings: number; minutesAlone: boolean }>(
     `with held as (
        select coalesce(sum(n), 0)::int8 as readings, min(t0) as from_ts from segment
         where series_id = $1 and t0 >= $2::timestamptz - interval '24 hours' and t0 < $3 and t1 >= $2 and v is not null
      )
-     select readings, exists (select from rollup_1m where series_id = $1 and n > 0 and bucket >= $2 and bucket < $3
+     select readings, exists (select from rollup_1m where series_id = $1 and n > 0 and bucket >= $2
+                                 and bucket <= $3::timestamptz - interval '1 minute'
                                  and (from_ts is null or bucket < from_ts - interval '1 minute')) as "minutesAlone"
        from held`,
     [seriesId, new Date(fromMs), new Date(toMs)],
