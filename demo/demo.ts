@@ -31,6 +31,7 @@ import { bytesPerReading, listAlerts, type Progress, readProgress } from './hub-
 import { matchAlerts, readKnownFailures } from './known-failures.ts'
 import { type Disturbance, Latency } from './latency.ts'
 import { makeMishaps } from './mishaps.ts'
+import { claimPort } from './port-claim.ts'
 import type { DemoResult } from './result.ts'
 import type { StatusLine } from './status-line.ts'
 
@@ -101,10 +102,12 @@ async function build(
   const serial = await openSerial(step)
   if (serial !== null) started.defer(() => serial.close())
   step('starting the agent')
+  const claim = await claimPort(wellKnown.mqtt)
+  if (claim !== null) started.use(claim)
   const agent = await startAgent({
     ...common,
     hubUrl,
-    preferredPort: wellKnown.mqtt,
+    ...(claim && { preferredPort: wellKnown.mqtt }),
     config: serialConfig(serial),
   })
   started.defer(() => agent.program.stop())
