@@ -27,7 +27,7 @@ import {
 } from '../test/harness/stack.ts'
 import { Account } from './account.ts'
 import { labelsFile, measureRecording, playMachines, playRecording, press, serialDevice } from './devices.ts'
-import { bytesPerReading, listAlerts, type Progress, readProgress } from './hub-figures.ts'
+import { bytesPerReading, findSeriesId, listAlerts, type Progress, readProgress } from './hub-figures.ts'
 import { matchAlerts, readKnownFailures } from './known-failures.ts'
 import { type Disturbance, Latency } from './latency.ts'
 import { makeMishaps } from './mishaps.ts'
@@ -205,7 +205,12 @@ async function judge({ hub, pool, serial }: Stage, played: Played): Promise<Demo
 
 async function showProgress(stage: Stage, accounts: Played['accounts'], latency: Latency, signal: AbortSignal) {
   const { mqtt, serial } = accounts
+  let curve: number | null = null
   while (!signal.aborted) {
+    if (curve === null) {
+      curve = await findSeriesId(stage.pool, press.device, press.metric).catch(() => null)
+      if (curve !== null) stage.status.step(`the machine's curve: ${stage.hub.url}/#/series?ids=${curve}&range=90d`)
+    }
     // A Postgres that was killed is back within seconds; until then the line stands still.
     const progress = await readProgress(stage.hub, stage.agent, stage.pool).catch(() => null)
     const sent = mqtt.sentCount + serial.sentCount

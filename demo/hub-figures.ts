@@ -28,6 +28,15 @@ export async function readProgress(hub: RunningHub, agent: RunningAgent, pool: P
   }
 }
 
+/** Id of a series by which the hub and its page know it; null before its first reading is stored. */
+export async function findSeriesId(pool: Pool, device: string, metric: string): Promise<number | null> {
+  const found = await pool.query<{ id: number }>(
+    'select series_id as id from series where device = $1 and metric = $2',
+    [device, metric],
+  )
+  return found.rows[0]?.id ?? null
+}
+
 /** Bytes of all batches that came in, repeats included, by the readings in them, repeats left out. */
 export async function bytesPerReading(hub: RunningHub): Promise<number | null> {
   const text = await (await fetch(`${hub.url}/metrics`)).text()
