@@ -122,6 +122,8 @@ export class PendingGroup {
           tsUs: this.tsUs,
           values: this.values,
           strings: this.strings,
+          marks: new Uint8Array(this.readings),
+          boot: '',
         },
         receipts: {
           scopes: [...this.scopes.keys()],

@@ -78,6 +78,8 @@ function carriedRow(state: StoreState) {
     tags: new Uint8Array(0),
     tsUs: new Float64Array(0),
     values: new Float64Array(0),
+    marks: new Uint8Array(0),
+    boot: '',
   }
   return { n: state.lastRow + 1, readings: 0, receipts, data: encodeRow(nothing, state.counters) }
 }

@@ -1,7 +1,7 @@
 import type { Counters } from '@tributary/shared/batch/batch'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { decodeRow, decodeRowCounters, encodeRow, Kind, type RowColumns, tagOf } from './row-codec.ts'
+import { decodeRow, decodeRowCounters, encodeRow, Kind, Mark, type RowColumns, tagOf } from './row-codec.ts'
 
 const counters: Counters = {
   accepted: 2 ** 40,
@@ -25,11 +25,12 @@ const readings = fc.array(
     quality: fc.constantFrom(0 as const, 1 as const, 2 as const),
     tsUs: fc.oneof(fc.maxSafeInteger(), fc.integer({ min: 1.7e15, max: 1.7e15 + 1e6 })),
     value,
+    mark: fc.constantFrom(0, 0, 0, Mark.held, Mark.unplaced, Mark.held | Mark.unplaced),
   }),
   { maxLength: 60 },
 )
 
-type Given = { series: number; quality: 0 | 1 | 2; tsUs: number; value: number | boolean | string }
+type Given = { series: number; quality: 0 | 1 | 2; tsUs: number; value: number | boolean | string; mark?: number }
 
 function columnsOf(given: readonly Given[], names: readonly string[]): RowColumns {
   const strings: string[] = []
@@ -43,6 +44,8 @@ function columnsOf(given: readonly Given[], names: readonly string[]): RowColumn
     tsUs: Float64Array.from(given, reading => reading.tsUs),
     values: Float64Array.from(given, ({ value: of }) => (typeof of === 'string' ? strings.push(of) - 1 : Number(of))),
     strings,
+    marks: Uint8Array.from(given, ({ mark }) => mark ?? 0),
+    boot: given.some(({ mark }) => (mark ?? 0) & Mark.unplaced) ? 'the boot' : '',
   }
 }
 
@@ -88,4 +91,13 @@ test('a decimal sensor costs about six bytes a reading', () => {
     value: Math.round(2150 + 100 * Math.sin(index / 50)) / 100,
   }))
   expect(encodeRow(columnsOf(given, ['a', 'b', '', 'c', 'd', '']), counters).length).toBeLessThan(6500)
+})
+
+test('a row of layout 1, which ends before the marks, is read', () => {
+  const given = [{ series: 0, quality: 0 as const, tsUs: 5, value: 1.5 }]
+  const columns = columnsOf(given, ['a', 'b', ''])
+  const bytes = encodeRow(columns, counters)
+  const old = Uint8Array.of(1, ...bytes.subarray(1, -1))
+  expect(decodeRow(old)).toEqual({ counters, columns })
+  expect(decodeRowCounters(old)).toEqual(counters)
 })

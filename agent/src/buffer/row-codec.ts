@@ -2,10 +2,12 @@
  * A row: the readings of one commit, in order of arrival, as one blob.
  *
  * Layout (varint = LEB128, signed = zig-zag varint, text = varint length + UTF-8, f64 = little endian):
- *   u8 version = 1 · 6 varints: counters after this commit (accepted, stored, suppressed, deadLettered, evicted, maybeDuplicate)
+ *   u8 version = 2 · 6 varints: counters after this commit (accepted, stored, suppressed, deadLettered, evicted, maybeDuplicate)
  *   varint readings · varint series · per series 3 × (varint shared prefix with the same part of the series before, text rest):
  *   device, metric, unit
  *   per reading: varint series index · u8 tag · time · value
+ *   varint runs of marks (0: no reading has any) · per run: varint readings, u8 mark · text boot id when a mark is `unplaced`
+ * Version 1 ends before the marks.
  * Tag: bits 0–1 quality, bits 2–3 kind, bits 4–6 detail, bit 7 time as f64 (else signed tsUs − tsUs of the reading before):
  *   kind 0  f64
  *   kind 1  signed difference to the last mantissa of the same series; detail = decimals 0 … 4, value = mantissa / 10^decimals
@@ -31,6 +33,10 @@ export interface RowColumns {
   /** The number, 0 or 1, or the index in `strings`. */
   readonly values: Float64Array
   readonly strings: readonly string[]
+  /** `Mark` bits of each reading. */
+  readonly marks: Uint8Array
+  /** The boot whose monotonic clock gave the times of the unplaced readings; '' when there are none. */
+  readonly boot: string
 }
 
 export interface DecodedRow {
@@ -40,11 +46,20 @@ export interface DecodedRow {
 
 export const Kind = { number: 0, decimal: 1, boolean: 2, string: 3 } as const
 
+/** What is to be known of a reading besides its contents. */
+export const Mark = {
+  /** Not sent as it is: its policy folds it into aggregates, or keeps it for a recall. */
+  held: 1,
+  /** `tsUs` is the monotonic clock of the row's boot, whose place in time was not known yet. */
+  unplaced: 2,
+} as const
+
 export function tagOf(quality: Quality, kind: number): number {
   return quality | (kind << 2)
 }
 
-const version = 1
+const version = 2
+const allMarks = Mark.held | Mark.unplaced
 const maxDecimals = 4
 const powers = [1, 10, 100, 1000, 10_000]
 /** Differences of mantissas stay safe integers after zig-zag. */
@@ -84,7 +99,26 @@ export function encodeRow(columns: RowColumns, counters: Counters): Uint8Array {
     }
     beforeUs = tsUs
   }
+  writeMarks(columns)
   return writer.take()
+}
+
+function writeMarks({ readings, marks, boot }: RowColumns): void {
+  const runs: number[] = []
+  let all = 0
+  for (let index = 0; index < readings; index++) {
+    const mark = marks[index] as number
+    all |= mark
+    if (mark === runs.at(-1)) runs[runs.length - 2] = (runs.at(-2) as number) + 1
+    else runs.push(1, mark)
+  }
+  writer.varint(all === 0 ? 0 : runs.length / 2)
+  if (all === 0) return
+  for (let at = 0; at < runs.length; at += 2) {
+    writer.varint(runs[at] as number)
+    writer.byte(runs[at + 1] as number)
+  }
+  if (all & Mark.unplaced) writer.text(boot)
 }
 
 function writeTagAndTime(tag: number, tsUs: number, beforeUs: number): void {
@@ -131,14 +165,23 @@ function isDecimal(value: number, places: number): boolean {
 
 /** Counters alone: what a start needs of the last row. */
 export function decodeRowCounters(bytes: Uint8Array): Counters {
-  return readCounters(new ByteReader(bytes))
+  const reader = new ByteReader(bytes)
+  readVersion(reader)
+  return readCounters(reader)
+}
+
+function readVersion(reader: ByteReader): number {
+  const found = reader.byte()
+  if (found < 1 || found > version) {
+    throw new TributaryError(
+      'unsupported-version',
+      `a buffer row has layout ${found}; this build reads 1 to ${version}`,
+    )
+  }
+  return found
 }
 
 function readCounters(reader: ByteReader): Counters {
-  const found = reader.byte()
-  if (found !== version) {
-    throw new TributaryError('unsupported-version', `a buffer row has layout ${found}; this build reads ${version}`)
-  }
   return {
     accepted: reader.varint(),
     stored: reader.varint(),
@@ -151,6 +194,7 @@ function readCounters(reader: ByteReader): Counters {
 
 export function decodeRow(bytes: Uint8Array): DecodedRow {
   const reader = new ByteReader(bytes)
+  const found = readVersion(reader)
   const counters = readCounters(reader)
   const readings = reader.varint()
   if (readings > reader.left) throw new TributaryError('corrupt', 'a buffer row counts more readings than it has bytes')
@@ -163,6 +207,8 @@ export function decodeRow(bytes: Uint8Array): DecodedRow {
     tsUs: new Float64Array(readings),
     values: new Float64Array(readings),
     strings: [] as string[],
+    marks: new Uint8Array(readings),
+    boot: '',
   }
   const mantissas = new Float64Array(names.length / 3)
   let tsUs = 0
@@ -185,7 +231,27 @@ export function decodeRow(bytes: Uint8Array): DecodedRow {
       columns.values[index] = mantissa / (powers[Math.min((tag >> 4) & 7, maxDecimals)] as number)
     }
   }
+  if (found >= 2) columns.boot = readMarks(reader, columns.marks)
   return { counters, columns }
+}
+
+/** Fills `marks`; returns the boot that they are of. */
+function readMarks(reader: ByteReader, marks: Uint8Array): string {
+  const runs = reader.varint()
+  if (runs === 0) return ''
+  let at = 0
+  let all = 0
+  for (let run = 0; run < runs; run++) {
+    const length = reader.varint()
+    const mark = reader.byte()
+    if (length === 0 || length > marks.length - at || mark > allMarks)
+      throw new TributaryError('corrupt', 'the marks of a buffer row do not fit its readings')
+    marks.fill(mark, at, at + length)
+    at += length
+    all |= mark
+  }
+  if (at !== marks.length) throw new TributaryError('corrupt', 'a buffer row has readings without marks')
+  return all & Mark.unplaced ? reader.text() : ''
 }
 
 function readString(reader: ByteReader): string {
