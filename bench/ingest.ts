@@ -4,14 +4,9 @@
  * 100 clients keep 20 QoS 1 messages in flight each. Server on core 0, load on core 1, the same for every side; the sides run in
  * turn, each run with a fresh folder. `worker` is the agent as shipped, `in-process` the same without its writer thread.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { type Bench, type BenchContext, type BenchResult, compare, worstOf } from './bench.ts'
 import { spawnLoad } from './load/spawn-load.ts'
+import { startServer } from './servers/start-server.ts'
 
 const sides = {
   worker: ['servers/agent-ingest.ts', 'worker'],
@@ -61,29 +56,17 @@ async function run({ values, runs, progress }: BenchContext): Promise<BenchResul
 }
 
 async function measure(side: Side, values: Readonly<Record<string, string | undefined>>) {
-  const folder = mkdtempSync(join(tmpdir(), 'tributary-ingest-'))
   const [script, ...mode] = sides[side]
-  const args = [join(import.meta.dirname, script), folder, values.window!, ...mode]
-  const server = spawn('taskset', ['-c', '0', process.execPath, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const server = await startServer(folder => [script, folder, values.window!, ...mode])
   try {
-    const port = await portOf(server)
     return await spawnLoad({
-      port,
+      port: server.port,
       clients: Number(values.clients),
       inFlight: Number(values['in-flight']),
       seconds: Number(values.seconds),
       core: 1,
     })
   } finally {
-    const ended = once(server, 'exit')
-    server.kill()
-    await ended
-    rmSync(folder, { recursive: true, force: true })
+    await server.stop()
   }
-}
-
-async function portOf(server: ChildProcess): Promise<number> {
-  for await (const line of createInterface({ input: server.stdout! }))
-    return (JSON.parse(line) as { port: number }).port
-  throw new Error('the server ended before it named its port')
 }

@@ -1,9 +1,10 @@
 /**
- * A closed-loop MQTT 3.1.1 load: clients that keep a fixed number of QoS 1 messages unacknowledged, over plain sockets.
+ * An MQTT 3.1.1 load at QoS 1 over plain sockets: closed loop, clients that keep a fixed number of messages unacknowledged; or
+ * paced, so many messages a second in all, whatever the server does, their latency counted from the moment they were due.
  *
  * Packets are copies of one with digits put in, so that the load costs less than any server under test. Runs as its own process (on the other
- * core): `node bench/load/mqtt-load.ts PORT CLIENTS IN_FLIGHT SECONDS`, and prints `{"published", "acked", "seconds", "ratePerS", "p50Ms",
- * "p99Ms"}`; the first fifth of the time is warm-up and is not counted.
+ * core): `node bench/load/mqtt-load.ts PORT CLIENTS IN_FLIGHT SECONDS [MESSAGES_A_SECOND]`, and prints `{"published", "acked", "seconds",
+ * "ratePerS", "p50Ms", "p99Ms"}`; the first fifth of the time is warm-up and is not counted.
  */
 import { connect, type Socket } from 'node:net'
 import { pathToFileURL } from 'node:url'
@@ -18,7 +19,20 @@ export interface LoadResult {
   readonly p99Ms: number
 }
 
-export async function runLoad(port: number, clients: number, inFlight: number, seconds: number): Promise<LoadResult> {
+export interface Load {
+  readonly port: number
+  readonly clients: number
+  /** Unacknowledged messages each client keeps; without meaning where it is paced. */
+  readonly inFlight: number
+  readonly seconds: number
+  /** Messages a second of all clients together; null for a closed loop. */
+  readonly perSecond: number | null
+}
+
+/** Sends so many messages that were due at `dueMs`. */
+type Send = (count: number, dueMs: number) => void
+
+export async function runLoad({ port, clients, inFlight, seconds, perSecond }: Load): Promise<LoadResult> {
   const latenciesMs: number[] = []
   const startMs = performance.now()
   const warmMs = startMs + seconds * 200
@@ -32,19 +46,40 @@ export async function runLoad(port: number, clients: number, inFlight: number, s
     acked++
     if (acked % 16 === 0) latenciesMs.push(now - sentMs)
   }
-  await Promise.all(Array.from({ length: clients }, (_, i) => runClient(port, i, inFlight, endMs, onAck)))
+  const senders: Send[] = []
+  const closed = perSecond === null ? inFlight : null
+  const ended = Promise.all(
+    Array.from({ length: clients }, (_, i) => runClient(port, i, closed, endMs, onAck, send => senders.push(send))),
+  )
+  const pace = perSecond === null ? undefined : setInterval(pacer(senders, perSecond, clients), 1)
+  await ended.finally(() => clearInterval(pace))
   latenciesMs.sort((a, b) => a - b)
   const counted = (endMs - warmMs) / 1000
   const quantile = (q: number) => latenciesMs[Math.floor(q * (latenciesMs.length - 1))] ?? Number.NaN
   return { published, acked, seconds: counted, ratePerS: acked / counted, p50Ms: quantile(0.5), p99Ms: quantile(0.99) }
 }
 
+/** At every call sends what is due by now, from one client after another, once all are connected. */
+function pacer(senders: readonly Send[], perSecond: number, clients: number): () => void {
+  const everyMs = 1000 / perSecond
+  let dueMs: number | null = null
+  let next = 0
+  return () => {
+    if (senders.length < clients) return
+    const now = performance.now()
+    dueMs ??= now
+    for (; dueMs <= now; dueMs += everyMs) senders[next++ % clients]!(1, dueMs)
+  }
+}
+
+/** `inFlight` null: it sends when `onConnected`'s receiver says so. */
 function runClient(
   port: number,
   index: number,
-  inFlight: number,
+  inFlight: number | null,
   endMs: number,
   onAck: (sentMs: number) => void,
+  onConnected: (send: Send) => void,
 ): Promise<void> {
   const device = `dev${String(index).padStart(4, '0')}`
   const payload = '{"ts":0000000000000000,"seq":00000000,"value":0000e-2,"unit":"Cel","quality":"good"}'
@@ -60,10 +95,9 @@ function runClient(
   return new Promise((resolve, reject) => {
     const socket: Socket = connect({ port, host: '127.0.0.1', noDelay: true })
     let rest = Buffer.alloc(0)
-    const send = (count: number) => {
+    const send: Send = (count, dueMs) => {
       const packets = Buffer.allocUnsafe(count * packet.length)
       const nowMs = Date.now()
-      const now = performance.now()
       for (let i = 0; i < count; i++, seq++) {
         const at = i * packet.length
         packet.copy(packets, at)
@@ -71,7 +105,7 @@ function runClient(
         putDigits(packets, at + valueAt, 2000 + (seq % 977), 4)
         putDigits(packets, at + tsAt, nowMs * 1000 + (seq % 1000), 16)
         putDigits(packets, at + seqAt, 10_000_000 + seq, 8)
-        sentMs[nextId] = now
+        sentMs[nextId] = dueMs
         nextId = nextId === 65535 ? 1 : nextId + 1
       }
       socket.write(packets)
@@ -87,14 +121,16 @@ function runClient(
         if (data[0] === 0x40) {
           onAck(sentMs[data.readUInt16BE(2)]!)
           acks++
-        } else if (data[0] === 0x20 && data[3] === 0) connected = true
-        else return void reject(new Error(`unexpected packet ${data.subarray(0, 4).toString('hex')}`))
+        } else if (data[0] === 0x20 && data[3] === 0) {
+          connected = true
+          onConnected(send)
+        } else return void reject(new Error(`unexpected packet ${data.subarray(0, 4).toString('hex')}`))
         data = data.subarray(4)
       }
       rest = data
-      if (performance.now() >= endMs) return void socket.destroy()
-      if (connected && acks === 0) send(inFlight)
-      else if (acks > 0) send(acks)
+      const now = performance.now()
+      if (now >= endMs) return void socket.destroy()
+      if (inFlight !== null && connected) send(acks === 0 ? inFlight : acks, now)
       return undefined
     })
   })
@@ -132,6 +168,7 @@ function putDigits(bytes: Buffer, at: number, value: number, width: number): voi
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const [port, clients, inFlight, seconds] = process.argv.slice(2).map(Number)
-  console.log(JSON.stringify(await runLoad(port!, clients!, inFlight!, seconds!)))
+  const [port, clients, inFlight, seconds, perSecond = null] = process.argv.slice(2).map(Number)
+  const load = { port: port!, clients: clients!, inFlight: inFlight!, seconds: seconds!, perSecond }
+  console.log(JSON.stringify(await runLoad(load)))
 }

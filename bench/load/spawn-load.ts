@@ -2,23 +2,21 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import type { LoadResult } from './mqtt-load.ts'
+import type { Load, LoadResult } from './mqtt-load.ts'
 
-export interface LoadOptions {
-  readonly port: number
-  readonly clients: number
-  /** Unacknowledged messages each client keeps. */
-  readonly inFlight: number
-  readonly seconds: number
+export interface LoadOptions extends Omit<Load, 'perSecond'> {
+  /** Messages a second of all clients together; a closed loop without it. */
+  readonly perSecond?: number
   /** The core to run on; needs taskset. */
   readonly core?: number
 }
 
-export async function spawnLoad({ port, clients, inFlight, seconds, core }: LoadOptions): Promise<LoadResult> {
+export async function spawnLoad(load: LoadOptions): Promise<LoadResult> {
+  const { port, clients, inFlight, seconds, perSecond, core } = load
   const command = [
     process.execPath,
     join(import.meta.dirname, 'mqtt-load.ts'),
-    ...[port, clients, inFlight, seconds].map(String),
+    ...[port, clients, inFlight, seconds, ...(perSecond === undefined ? [] : [perSecond])].map(String),
   ]
   const [program, ...args] = core === undefined ? command : ['taskset', '-c', String(core), ...command]
   const { stdout } = await promisify(execFile)(program!, args)

@@ -37,6 +37,7 @@ COPY LICENSE package.json ./
 ENV PATH=/opt/tributary/node_modules/.bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     NODE_ENV=production \
     NODE_COMPILE_CACHE=/var/lib/tributary-agent/compile-cache \
+    NODE_OPTIONS=--max-semi-space-size=2 \
     TRIBUTARY_DATA_DIR=/var/lib/tributary-agent/data
 USER 10002:10002
 VOLUME ["/var/lib/tributary-agent"]
