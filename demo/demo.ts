@@ -220,7 +220,7 @@ async function showProgress(stage: Stage, accounts: Played['accounts'], latency:
   }
 }
 
-/** With five digits they fit into 80 columns: B is bytes a reading on the network, ms the median from a reading to its row. */
+/** With five digits they fit into 80 columns: `wire` is bytes a reading on the network, `p50` the median from a reading to its row. */
 function fieldsOf(sent: number, acked: number, progress: Progress, p50: number | null): string[] {
   const { stored, backlog, bytesPerReading: bytes, alerts } = progress
   return [
@@ -229,8 +229,8 @@ function fieldsOf(sent: number, acked: number, progress: Progress, p50: number |
     `stored ${stored}`,
     `backlog ${backlog ?? '–'}`,
     `alerts ${alerts}`,
-    `${bytes?.toFixed(1) ?? '–'} B`,
-    `${p50 === null ? '–' : Math.round(p50)} ms`,
+    `wire ${bytes?.toFixed(1) ?? '–'}B`,
+    `p50 ${p50 === null ? '–' : Math.round(p50)}ms`,
   ]
 }
 

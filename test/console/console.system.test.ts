@@ -493,6 +493,22 @@ describe('a hub that goes away', () => {
   }, 120_000)
 })
 
+describe('a hub that is frozen', () => {
+  test('is noticed by its silence, and heard again', async () => {
+    await using view = await open('#/')
+    const { page } = view
+    await connected(page)
+    process.kill(hub.program.pid, 'SIGSTOP')
+    try {
+      await page.locator('.banner', { hasText: 'cannot be reached' }).waitFor({ timeout: 60_000 })
+    } finally {
+      process.kill(hub.program.pid, 'SIGCONT')
+    }
+    await connected(page)
+    await page.locator('.banner').waitFor({ state: 'detached' })
+  }, 120_000)
+})
+
 test('in all of this the browser complained about nothing', () => {
   expect(complaints.all).toEqual([])
 })

@@ -71,8 +71,11 @@ export async function openSession(key) {
   })
 }
 
-/** @returns {Promise<Session>} */
-export const currentSession = () => getJson('/v1/session')
+/**
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Session>}
+ */
+export const currentSession = signal => getJson('/v1/session', {}, signal)
 
 export async function closeSession() {
   await request('/v1/session', { method: 'DELETE' })

@@ -31,6 +31,8 @@ const tickMs = 1000
 const listRefreshMs = 5000
 const sparkRefreshMs = 30_000
 const searchDelayMs = 150
+/** Of the hub, when the stream broke. */
+const answerWithinMs = 5000
 const ratesKept = 120
 
 export class Console {
@@ -252,7 +254,7 @@ export class Console {
   /** @returns {Promise<string | null>} */
   async #whyBroken() {
     try {
-      await currentSession()
+      await currentSession(AbortSignal.timeout(answerWithinMs))
       return 'The hub ended the live connection.'
     } catch (error) {
       if (!(error instanceof ApiError && error.status === 401)) return messageOf(error)

@@ -3,6 +3,7 @@
  *
  *   idle ──watch──► connecting ──open──► open ──breaks──► waiting ──time, or `retry`──► connecting
  *
+ * A connection may be dead without anybody having closed it: the hub sends something every 5 s, and silence breaks it too.
  * Whoever listens hears `opened` after each (re)connection and then loads what it shows once more: what came in between is not
  * told again.
  *
@@ -11,6 +12,8 @@
 
 const firstDelayMs = 500
 const longestDelayMs = 15_000
+/** Three beats. */
+const longestSilenceMs = 15_000
 const eventNames = ['overview', 'agents', 'points', 'refresh', 'anomaly']
 
 export class EventFeed {
@@ -20,6 +23,8 @@ export class EventFeed {
   #failures = 0
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #silence
   #handlers
 
   /**
@@ -58,6 +63,7 @@ export class EventFeed {
 
   #disconnect() {
     clearTimeout(this.#timer)
+    clearTimeout(this.#silence)
     this.#source?.close()
     this.#source = null
   }
@@ -67,7 +73,15 @@ export class EventFeed {
     this.#handlers.onConnection({ mode: 'connecting' })
     const source = new EventSource(`/v1/stream?series=${this.#ids}`)
     this.#source = source
+    const heard = () => {
+      if (source !== this.#source) return
+      clearTimeout(this.#silence)
+      this.#silence = setTimeout(() => this.#broken(source), longestSilenceMs)
+    }
+    heard()
+    source.addEventListener('beat', heard)
     source.addEventListener('open', () => {
+      heard()
       this.#failures = 0
       this.#handlers.onConnection({ mode: 'open' })
       this.#handlers.onOpened()

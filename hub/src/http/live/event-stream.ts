@@ -14,8 +14,8 @@ export function eventBytes(event: string, data: unknown): Uint8Array {
   return Buffer.from(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
 }
 
-/** A comment: keeps what stands between from closing a quiet connection. */
-export const heartbeat: Uint8Array = Buffer.from(': still here\n\n')
+/** Keeps what stands between from closing a quiet connection, and shows a reader one that is dead without having been closed. */
+export const heartbeat: Uint8Array = eventBytes('beat', {})
 
 export class EventStream {
   readonly body: ReadableStream<Uint8Array>

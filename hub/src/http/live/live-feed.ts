@@ -28,7 +28,7 @@ export interface LiveFeedOptions {
   readonly now: () => number
   /** Default 500 ms. */
   readonly tickMs?: number
-  /** After so many ticks a comment. Default 30. */
+  /** After so many ticks the event `beat`. Default 10. */
   readonly heartbeatTicks?: number
 }
 
@@ -164,7 +164,7 @@ export class LiveFeed {
       if (shown !== this.#agents) this.#send(bytes)
       this.#agents = shown
     }
-    if (tick % (this.#options.heartbeatTicks ?? 30) === 0) this.#send(heartbeat)
+    if (tick % (this.#options.heartbeatTicks ?? 10) === 0) this.#send(heartbeat)
   }
 
   /** End the streams of those who would not be let in now. */

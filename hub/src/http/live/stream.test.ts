@@ -40,7 +40,7 @@ class Listener {
     this.#reader = response.body!.getReader()
   }
 
-  /** The next event of that name, or null at the end; comments count as events without a name. */
+  /** The next event of that name, or null at the end. */
   async next(name: string): Promise<Record<string, unknown> | null> {
     for (;;) {
       const end = this.#text.indexOf('\n\n')
@@ -48,7 +48,6 @@ class Listener {
         const [first = '', second = ''] = this.#text.slice(0, end).split('\n')
         this.#text = this.#text.slice(end + 2)
         if (first === `event: ${name}`) return JSON.parse(second.replace(/^data: /, ''))
-        if (name === '' && first.startsWith(':')) return {}
         continue
       }
       if (this.#done) return null
@@ -175,10 +174,10 @@ test('an anomaly whose transaction commits after a later one is told too', async
   await listener.close()
 })
 
-test('a quiet stream carries comments', async () => {
+test('a quiet stream has a beat', async () => {
   await using quiet = await TestHub.start({ live: { tickMs: 5, heartbeatTicks: 2 } })
   const listener = new Listener(await quiet.get('/v1/stream'))
-  expect(await listener.next('')).toEqual({})
+  expect(await listener.next('beat')).toEqual({})
   await listener.close()
 })
 

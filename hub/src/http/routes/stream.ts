@@ -16,6 +16,7 @@ const route = createRoute({
     '`points`: `{seriesId, tsMs, value}`, readings of the chosen series stored since the start, of any event time, ascending.',
     '`refresh`: `{seriesId}`, more than a thousand came or it cannot be told what: ask for its points again.',
     '`anomaly`: as in GET /v1/anomalies, when it opened, rose or closed.',
+    '`beat`: `{}`, every 5 s: a stream without one for much longer is dead, whatever the connection says.',
     'A stream ends with its session or key, at a stop of the hub, and when its reader is more than 1 MiB behind.',
   ].join('\n'),
   security: credentials,
