@@ -83,6 +83,11 @@ test('anomalies come newest first, over equal times too, and by severity, state 
   expect(await all(`/v1/anomalies?series=${seriesIds[1]}`)).toEqual([])
   expect(await all('/v1/anomalies?from=2026-01-01T00:02:00Z')).toHaveLength(4)
   expect(await all('/v1/anomalies?to=1767225660000')).toHaveLength(3)
+  // The even ones closed at 01:00, the odd ones have not closed.
+  expect(await all('/v1/anomalies?from=2026-01-01T00:30:00Z')).toHaveLength(0)
+  expect(await all('/v1/anomalies?from=2026-01-01T00:30:00Z&underWay=true')).toHaveLength(10)
+  expect(await all('/v1/anomalies?from=2026-01-01T01:00:01Z&underWay=true')).toHaveLength(5)
+  expect(await all('/v1/anomalies?from=2026-01-01T00:02:00Z&to=2026-01-01T00:02:01Z&underWay=true')).toHaveLength(9)
 })
 
 test('dead letters come newest first and by reason', async () => {

@@ -29,6 +29,8 @@ export interface AnomalyFilter {
   /** Not closed yet. */
   readonly open?: boolean | undefined
   readonly fromMs?: number | undefined
+  /** From `fromMs` on also those that opened before it and had not closed by then. */
+  readonly underWay?: boolean | undefined
   /** Exclusive. */
   readonly toMs?: number | undefined
   /** opened_us and id of the last one seen. */
@@ -50,7 +52,7 @@ export async function listAnomalies(pool: Pool, filter: AnomalyFilter): Promise<
         and ($2::int is null or n.series_id = $2)
         and ($3::text is null or n.severity = $3)
         and ($4::bool is null or (n.closed_us is null) = $4)
-        and ($5::int8 is null or n.opened_us >= $5)
+        and ($5::int8 is null or n.opened_us >= $5 or $10 and coalesce(n.closed_us >= $5, true))
         and ($6::int8 is null or n.opened_us < $6)
         and ($7::int8 is null or (n.opened_us, n.anomaly_id) < ($7, $8::uuid))
       order by n.opened_us desc, n.anomaly_id desc
@@ -65,6 +67,7 @@ export async function listAnomalies(pool: Pool, filter: AnomalyFilter): Promise<
       filter.after?.[0] ?? null,
       filter.after?.[1] ?? null,
       filter.limit,
+      filter.underWay ?? false,
     ],
   )
   return rows

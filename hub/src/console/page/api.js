@@ -95,7 +95,7 @@ export const getAgents = () => getJson('/v1/agents', { limit: 1000 })
 export const getSeries = (query, signal) => getJson('/v1/series', { include: 'latest', ...query }, signal)
 
 /**
- * @param {{ series?: number, severity?: string, open?: string, from?: number, to?: number, limit?: number, cursor?: string }} query
+ * @param {{ series?: number, severity?: string, open?: string, from?: number, to?: number, underWay?: string, limit?: number, cursor?: string }} query
  * @param {AbortSignal} [signal]
  * @returns {Promise<Page<Anomaly>>}
  */

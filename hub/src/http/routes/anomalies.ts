@@ -19,6 +19,10 @@ const list = createRoute({
       severity: severity.optional(),
       open: z.enum(['true', 'false']).optional().openapi({ description: 'Not closed yet' }),
       from: instant.optional(),
+      underWay: z
+        .enum(['true', 'false'])
+        .optional()
+        .openapi({ description: 'With `from`: also those that opened before it and had not closed by then' }),
       to: instant.optional(),
       limit: pageLimit,
       cursor: cursorText.optional(),
@@ -37,6 +41,7 @@ export function anomalyRoutes(app: HubApp, hub: HubServices): void {
       severity: query.severity,
       open: query.open === undefined ? undefined : query.open === 'true',
       fromMs: query.from,
+      underWay: query.underWay === 'true',
       toMs: query.to,
       after: after ?? undefined,
       limit: query.limit + 1,

@@ -123,7 +123,10 @@ export class ChartData {
     try {
       const [points, anomalies] = await Promise.all([
         getPoints(seriesId, span, pointsWanted(), signal),
-        getAnomalies({ series: seriesId, from: Math.floor(span.fromMs), to: Math.ceil(span.toMs), limit: 500 }, signal),
+        getAnomalies(
+          { series: seriesId, from: Math.floor(span.fromMs), to: Math.ceil(span.toMs), underWay: 'true', limit: 500 },
+          signal,
+        ),
       ])
       if (signal.aborted) return
       this.#change(seriesId, { points, anomalies: anomalies.items, loading: false, error: null })
