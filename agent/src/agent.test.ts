@@ -95,6 +95,22 @@ describe('the agent', () => {
     })
   })
 
+  it('keeps what it holds whatever changes in its configuration', async () => {
+    const first = await start()
+    const client = await connect(first, 'c')
+    client.publish('sensors/p', '{"a":1,"b":2}')
+    await client.next('puback')
+    await first.stop()
+    const changed = `name: renamed
+hub: {url: 'https://elsewhere.example'}
+buffer: {storage: sd, max_bytes: 8MiB, max_group_readings: 1}
+brokers: [{name: plant, url: 'mqtt://127.0.0.1:9', topics: ['a/#']}]
+decode: {routes: [{topic: 'other/{device}'}]}
+`
+    const second = await start(changed)
+    expect(await second.status()).toMatchObject({ buffer: { backlogReadings: 2, counters: { stored: 2, evicted: 0 } } })
+  })
+
   it('recognises a message told again after a restart', async () => {
     const first = await start()
     const client = await connect(first, 'c')
