@@ -10,7 +10,7 @@ import { closeSync, existsSync, openSync } from 'node:fs'
 import { TributaryError } from '@tributary/shared/errors'
 import Database from 'better-sqlite3'
 import type { StoredDeadLetter } from './buffer.ts'
-import type { Cursor } from './ranges.ts'
+import type { ClassCounts } from './counters.ts'
 import {
   type BatchEntry,
   batchCrc,
@@ -23,50 +23,67 @@ import {
 } from './stored-records.ts'
 
 export const pageBytes = 1024
-/** `PRAGMA user_version` of the files of this build. In layout 1 a batch does not say where its readings begin. */
-export const fileLayout = 2
+/**
+ * `PRAGMA user_version` of the files of this build. Layouts 1 and 2 do not count the readings of a row or batch by class; in layout 1 a
+ * batch does not say where its readings begin either.
+ */
+export const fileLayout = 3
 
+/** Short enough to stand on the first page. */
 const schema = `
-  CREATE TABLE row(n INTEGER PRIMARY KEY, readings INTEGER NOT NULL, crc INTEGER NOT NULL, receipts BLOB, data BLOB NOT NULL);
-  CREATE TABLE batch(id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL, next_row INTEGER NOT NULL,
-    next_offset INTEGER NOT NULL, readings INTEGER NOT NULL, newest_us INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL,
-    first_row INTEGER, first_offset INTEGER);
+  CREATE TABLE row(n INTEGER PRIMARY KEY, readings INT NOT NULL, held INT NOT NULL, alarms INT NOT NULL, crc INT NOT NULL,
+    receipts BLOB, data BLOB NOT NULL);
+  CREATE TABLE batch(id INTEGER PRIMARY KEY, epoch INT NOT NULL, seq INT NOT NULL, first_row INT, first_offset INT,
+    next_row INT NOT NULL, next_offset INT NOT NULL, readings INT NOT NULL, alarms INT NOT NULL, aggregated INT NOT NULL,
+    newest_us INT NOT NULL, crc INT NOT NULL, body BLOB NOT NULL);
   CREATE TABLE dead_letter(id INTEGER PRIMARY KEY, source TEXT NOT NULL, origin TEXT NOT NULL, reason TEXT NOT NULL,
-    received_us INTEGER NOT NULL, crc INTEGER NOT NULL, payload BLOB NOT NULL);
-  CREATE TABLE state(key TEXT PRIMARY KEY, version INTEGER NOT NULL, crc INTEGER NOT NULL, value TEXT NOT NULL);`
+    received_us INT NOT NULL, crc INT NOT NULL, payload BLOB NOT NULL);
+  CREATE TABLE state(key TEXT PRIMARY KEY, version INT NOT NULL, crc INT NOT NULL, value TEXT NOT NULL);`
 
-const batchEntry = `epoch, seq, first_row AS firstRow, first_offset AS firstOffset, next_row AS nextRow,
-  next_offset AS nextOffset, readings, newest_us AS newestUs`
+/** What a file of an older layout does not have reads as 0 or NULL, and is left out when something is put back into it. */
+function queriesOf(layout: number) {
+  const [held, alarms, aggregated] = layout >= 3 ? ['held', 'alarms', 'aggregated'] : ['0', '0', '0']
+  const [firstRow, firstOffset] = layout >= 2 ? ['first_row', 'first_offset'] : ['NULL', 'NULL']
+  const rowColumns = `n, readings, ${held} AS held, ${alarms} AS alarms, crc, receipts, data`
+  const batchEntry = `epoch, seq, ${firstRow} AS firstRow, ${firstOffset} AS firstOffset, next_row AS nextRow,
+    next_offset AS nextOffset, readings, ${alarms} AS alarms, ${aggregated} AS aggregated, newest_us AS newestUs`
+  const newInRow = layout >= 3 ? ['held', 'alarms'] : []
+  const newInBatch = [
+    ...(layout >= 2 ? ['first_row', 'first_offset'] : []),
+    ...(layout >= 3 ? ['alarms', 'aggregated'] : []),
+  ]
+  return {
+    begin: 'BEGIN IMMEDIATE',
+    commit: 'COMMIT',
+    rollback: 'ROLLBACK',
+    putRow: insertInto('row', ['n', 'readings', ...newInRow, 'crc', 'receipts', 'data']),
+    rowsFrom: `SELECT ${rowColumns} FROM row WHERE n >= ? ORDER BY n LIMIT 1`,
+    allRows: `SELECT ${rowColumns} FROM row ORDER BY n`,
+    lastRow: 'SELECT max(n) AS n FROM row',
+    classesOfRows: `SELECT total(readings) AS readings, total(${held}) AS held, total(${alarms}) AS alarms
+      FROM row WHERE n BETWEEN ? AND ?`,
+    putBatch: insertInto('batch', [
+      ...['epoch', 'seq', 'next_row', 'next_offset', 'readings', ...newInBatch, 'newest_us', 'crc', 'body'],
+    ]),
+    batch: `SELECT ${batchEntry}, crc, body FROM batch WHERE epoch = ? AND seq = ?`,
+    allBatches: `SELECT ${batchEntry}, crc, body FROM batch ORDER BY id`,
+    batchesFrom: `SELECT ${batchEntry} FROM batch WHERE epoch = ? AND seq >= ? ORDER BY seq`,
+    putLetter:
+      'INSERT INTO dead_letter(id, source, origin, reason, received_us, crc, payload) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    letters: `SELECT id, source, origin, reason, received_us AS receivedAtUs, crc, payload FROM dead_letter ORDER BY id`,
+    dropLetter: 'DELETE FROM dead_letter WHERE id = ?',
+    putState: `INSERT INTO state(key, version, crc, value) VALUES (?, 1, ?, ?)
+      ON CONFLICT(key) DO UPDATE SET version = version + 1, crc = excluded.crc, value = excluded.value`,
+    state: 'SELECT key, crc, value FROM state WHERE key = ?',
+    pages: 'PRAGMA page_count',
+  } as const
+}
 
-const queries = {
-  begin: 'BEGIN IMMEDIATE',
-  commit: 'COMMIT',
-  rollback: 'ROLLBACK',
-  putRow: 'INSERT INTO row(n, readings, crc, receipts, data) VALUES (?, ?, ?, ?, ?)',
-  rowsFrom: 'SELECT n, readings, crc, receipts, data FROM row WHERE n >= ? ORDER BY n LIMIT 1',
-  allRows: 'SELECT n, readings, crc, receipts, data FROM row ORDER BY n',
-  lastRow: 'SELECT max(n) AS n FROM row',
-  readingsBetween: `SELECT total(CASE WHEN n = $toRow THEN min(readings, $toOffset) ELSE readings END
-      - CASE WHEN n = $fromRow THEN min(readings, $fromOffset) ELSE 0 END) AS readings
-    FROM row WHERE n BETWEEN $fromRow AND $toRow`,
-  putBatch: `INSERT INTO batch(epoch, seq, first_row, first_offset, next_row, next_offset, readings, newest_us, crc, body)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  putBatchOfLayout1: `INSERT INTO batch(epoch, seq, next_row, next_offset, readings, newest_us, crc, body)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-  batch: `SELECT ${batchEntry}, crc, body FROM batch WHERE epoch = ? AND seq = ?`,
-  allBatches: `SELECT ${batchEntry}, crc, body FROM batch ORDER BY id`,
-  batchesFrom: `SELECT ${batchEntry} FROM batch WHERE epoch = ? AND seq >= ? ORDER BY seq`,
-  putLetter:
-    'INSERT INTO dead_letter(id, source, origin, reason, received_us, crc, payload) VALUES (?, ?, ?, ?, ?, ?, ?)',
-  letters: `SELECT id, source, origin, reason, received_us AS receivedAtUs, crc, payload FROM dead_letter ORDER BY id`,
-  dropLetter: 'DELETE FROM dead_letter WHERE id = ?',
-  putState: `INSERT INTO state(key, version, crc, value) VALUES (?, 1, ?, ?)
-    ON CONFLICT(key) DO UPDATE SET version = version + 1, crc = excluded.crc, value = excluded.value`,
-  state: 'SELECT key, crc, value FROM state WHERE key = ?',
-  pages: 'PRAGMA page_count',
-} as const
+function insertInto(table: string, columns: readonly string[]): string {
+  return `INSERT INTO ${table}(${columns.join(', ')}) VALUES (${columns.map(column => `$${column}`).join(', ')})`
+}
 
-type Query = keyof typeof queries
+type Queries = ReturnType<typeof queriesOf>
 
 export interface TailOptions {
   /** For the proofs only: leave out every fsync, so that they can show that they would notice. */
@@ -77,12 +94,14 @@ export class BufferFile {
   readonly path: string
   readonly layout: number
   private readonly database: Database.Database
-  private readonly prepared = new Map<Query, Database.Statement<unknown[]>>()
+  private readonly queries: Queries
+  private readonly prepared = new Map<keyof Queries, Database.Statement<unknown[]>>()
 
   private constructor(path: string, database: Database.Database, layout: number) {
     this.path = path
     this.database = database
     this.layout = layout
+    this.queries = queriesOf(layout)
   }
 
   /** A new, empty file, open for writing. */
@@ -141,7 +160,7 @@ export class BufferFile {
   }
 
   putRow(row: StoredRow): void {
-    this.prepare('putRow').run(row.n, row.readings, rowCrc(row), row.receipts, row.data)
+    this.prepare('putRow').run({ ...row, crc: rowCrc(row) })
   }
 
   /** The first row with a number of at least `n`, or null. Throws `corrupt`. */
@@ -161,17 +180,22 @@ export class BufferFile {
     return (this.prepare('lastRow').get() as { n: number | null }).n ?? 0
   }
 
-  /** Readings of the rows here between two positions. */
-  readingsBetween(from: Cursor, to: Cursor): number {
-    const bounds = { fromRow: from.row, fromOffset: from.offset, toRow: to.row, toOffset: to.offset }
-    return Math.max(0, (this.prepare('readingsBetween').get(bounds) as { readings: number }).readings)
+  /** Readings of the rows with these numbers, the last included. */
+  classesOfRows(first: number, last: number): ClassCounts {
+    const sums = this.prepare('classesOfRows').get(first, last) as { readings: number; held: number; alarms: number }
+    return { raw: sums.readings - sums.held - sums.alarms, aggregate: sums.held, alarm: sums.alarms }
   }
 
   putBatch(batch: StoredBatch): void {
-    const { epoch, seq, firstRow, firstOffset, nextRow, nextOffset, readings, newestUs, body } = batch
-    const rest = [nextRow, nextOffset, readings, newestUs, batchCrc(batch), body]
-    if (this.layout === 1) this.prepare('putBatchOfLayout1').run(epoch, seq, ...rest)
-    else this.prepare('putBatch').run(epoch, seq, firstRow, firstOffset, ...rest)
+    const { epoch, seq, readings, alarms, aggregated, body } = batch
+    const place = {
+      first_row: batch.firstRow,
+      first_offset: batch.firstOffset,
+      next_row: batch.nextRow,
+      next_offset: batch.nextOffset,
+    }
+    const known = { epoch, seq, ...place, readings, alarms, aggregated, newest_us: batch.newestUs }
+    this.prepare('putBatch').run({ ...known, crc: batchCrc(batch), body })
   }
 
   batch(epoch: number, seq: number): StoredBatch | null {
@@ -231,10 +255,10 @@ export class BufferFile {
     this.database.close()
   }
 
-  private prepare(query: Query): Database.Statement<unknown[]> {
+  private prepare(query: keyof Queries): Database.Statement<unknown[]> {
     let statement = this.prepared.get(query)
     if (!statement) {
-      statement = this.database.prepare(this.layout === 1 ? forLayout1(queries[query]) : queries[query])
+      statement = this.database.prepare(this.queries[query])
       this.prepared.set(query, statement)
     }
     return statement
@@ -246,19 +270,14 @@ export function makePrivate(path: string): void {
   closeSync(openSync(path, 'a', 0o600))
 }
 
-/** A file of layout 1 is written only to save what a torn log hides; a start goes on in a new file. */
-function forLayout1(query: string): string {
-  return query.replace('first_row AS', 'NULL AS').replace('first_offset AS', 'NULL AS')
-}
-
 /** Throws `unsupported-version` or `corrupt`. */
 function layoutOf(path: string, database: Database.Database): number {
   const layout = database.pragma('user_version', { simple: true })
-  if (layout === 1 || layout === fileLayout) return layout
+  if (typeof layout === 'number' && layout >= 1 && layout <= fileLayout) return layout
   if (typeof layout === 'number' && layout > fileLayout) {
     throw new TributaryError(
       'unsupported-version',
-      `${path} has buffer layout ${layout}; this build reads ${fileLayout}`,
+      `${path} has buffer layout ${layout}; this build reads 1 to ${fileLayout}`,
       {
         hint: 'Install the agent version that wrote it, or a newer one.',
       },

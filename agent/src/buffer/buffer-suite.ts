@@ -8,6 +8,7 @@ import { isTributaryError } from '@tributary/shared/errors'
 import type { Reading, Value } from '@tributary/shared/reading'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Buffer, Message } from './buffer.ts'
+import type { ClassCounters, Counters } from './counters.ts'
 
 export interface SuiteSubject {
   /** Open the one folder of this test; called again after `close` it finds what was there. */
@@ -39,14 +40,17 @@ export function contents(body: Uint8Array): [string, number, Value, number][] {
   )
 }
 
-export function lawHolds(counters: {
-  accepted: number
-  stored: number
-  suppressed: number
-  deadLettered: number
-  evicted: number
-}) {
-  return counters.accepted === counters.stored + counters.suppressed + counters.deadLettered + counters.evicted
+/** The law of promise 3, in all and for each class, which add up. */
+export function lawHolds(counters: Counters): boolean {
+  const { accepted, deadLettered, classes } = counters
+  const accounted = ({ stored, folded, suppressed, evicted }: Omit<ClassCounters, 'class' | 'accepted'>) =>
+    stored + folded + suppressed + evicted
+  const acceptedOfClasses = classes.reduce((sum, one) => sum + one.accepted, 0)
+  return (
+    accepted === accounted(counters) + deadLettered &&
+    accepted === acceptedOfClasses + deadLettered &&
+    classes.every(one => one.accepted === accounted(one) && one.stored >= 0 && one.folded >= 0)
+  )
 }
 
 const letter = { source: 'mqtt', origin: 'sensors/a', reason: 'not JSON', receivedAtUs: 5 }

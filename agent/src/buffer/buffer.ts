@@ -14,10 +14,11 @@
  *
  * One implementation: buffer/sqlite-buffer.ts (row of SQLite files, one writer in a worker thread).
  */
-import type { Counters, LossRange } from '@tributary/shared/batch/batch'
+import type { LossRange } from '@tributary/shared/batch/batch'
 import type { TributaryError } from '@tributary/shared/errors'
 import type { Lane } from '@tributary/shared/protocol'
 import type { Reading } from '@tributary/shared/reading'
+import type { Counters } from './counters.ts'
 import type { BatchId } from './epochs.ts'
 
 /** A payload that did not decode. */

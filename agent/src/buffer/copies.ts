@@ -4,7 +4,7 @@
  */
 import { TributaryError } from '@tributary/shared/errors'
 import type { SealedBatch } from './buffer.ts'
-import type { BatchId } from './epochs.ts'
+import { type BatchId, classesOfBatch, pendingOf } from './epochs.ts'
 import { repairing } from './repair.ts'
 import { fileToRead, flushState, lose, loseBatch, type StoreState } from './state.ts'
 import type { StoredBatch } from './stored-records.ts'
@@ -67,11 +67,14 @@ export function settle(state: StoreState, epoch: number, settled: number): numbe
     const found = repairing(state, no, () => fileToRead(state, no).batchesFrom(epoch, settled))
     for (const batch of found === 'repaired' ? fileToRead(state, no).batchesFrom(epoch, settled) : found) {
       if (state.epochs.pendingBatch(epoch, batch.seq) || known.resealed?.includes(batch.seq)) continue
-      state.epochs.pend(known, { seq: batch.seq, file: no, readings: batch.readings, newestUs: batch.newestUs })
+      state.epochs.pend(known, pendingOf(batch, no))
       again++
     }
   }
-  for (const loss of state.ledger.claimGone(epoch, settled)) lose(state, loss)
+  for (const gone of state.ledger.claimGone(epoch, settled)) {
+    const { fromSeq, toSeq, exact } = gone
+    lose(state, { epoch, fromSeq, toSeq, classes: classesOfBatch(gone), exact, reason: 'hub-lost' })
+  }
   flushState(state)
   return again
 }

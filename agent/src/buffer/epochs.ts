@@ -5,13 +5,22 @@
  * its smallest pending seq, or `nextSeq` when nothing is pending. Epochs without a pending batch are remembered, the last 64 of
  * them, so that a falling `settled` of the hub is noticed.
  */
+import type { ClassCounts } from './counters.ts'
 import type { BatchEntry } from './stored-records.ts'
 
-export interface PendingBatch {
+/** What a batch, or a run of them, holds; a build that knew no classes tells of readings only. */
+export interface BatchReadings {
+  readonly readings: number
+  /** Of the readings, those of class alarm; absent for none. */
+  readonly alarms?: number
+  /** Readings that its aggregates stand for; absent for none. */
+  readonly aggregated?: number
+}
+
+export interface PendingBatch extends BatchReadings {
   readonly seq: number
   /** Number of the file that holds its body. */
   readonly file: number
-  readonly readings: number
   readonly newestUs: number
 }
 
@@ -29,6 +38,19 @@ export interface EpochState {
 export interface BatchId {
   readonly epoch: number
   readonly seq: number
+}
+
+export function pendingOf(batch: BatchEntry, file: number): PendingBatch {
+  return { seq: batch.seq, file, ...batchReadings(classesOfBatch(batch)), newestUs: batch.newestUs }
+}
+
+export function classesOfBatch({ readings, alarms = 0, aggregated = 0 }: BatchReadings): ClassCounts {
+  return { raw: readings - alarms, aggregate: aggregated, alarm: alarms }
+}
+
+export function batchReadings({ raw, aggregate, alarm }: ClassCounts): BatchReadings {
+  const readings = raw + alarm
+  return { readings, ...(alarm > 0 && { alarms: alarm }), ...(aggregate > 0 && { aggregated: aggregate }) }
 }
 
 /** Exclusive; epochs are drawn from 1 on. */
@@ -63,7 +85,7 @@ export class Epochs {
   sealed(batch: BatchEntry, file: number): void {
     const state = this.get(batch.epoch)
     state.nextSeq = Math.max(state.nextSeq, batch.seq + 1)
-    this.pend(state, { seq: batch.seq, file, readings: batch.readings, newestUs: batch.newestUs })
+    this.pend(state, pendingOf(batch, file))
   }
 
   /** Make a batch pending (again). */

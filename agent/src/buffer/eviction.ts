@@ -10,6 +10,7 @@
  */
 import { closeSync, existsSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { type ClassCounts, noReadings, plus, sumOf, unsentOf } from './counters.ts'
 import { touches, type UnsealedRange } from './ranges.ts'
 import { removeDatabase } from './rotate.ts'
 import {
@@ -95,13 +96,13 @@ function evict(state: StoreState, file: ClosedFile, reason: string): void {
   state.catalogueDirty = true
   forgetBatches(state, file, reason)
   if (lost.length > 0) {
-    for (const { range, readings } of lost) range.readings -= readings
+    for (const { range, classes } of lost) range.readings -= sumOf(classes)
     state.unsealed.trim(firstRow, lastRow)
     state.decoded = []
-    const readings = lost.reduce((sum, one) => sum + one.readings, 0)
+    const classes = lost.reduce((sum, one) => plus(sum, one.classes), noReadings)
     const exact = lost.every(one => one.exact)
-    if (readings > 0) loseUnsealed(state, readings, exact, reason)
-    state.notices.push(`file ${file.no} of the buffer was ${reason} with ${readings} unsent readings`)
+    if (sumOf(classes) > 0) loseUnsealed(state, classes, exact, reason)
+    state.notices.push(`file ${file.no} of the buffer was ${reason} with ${sumOf(classes)} unsent readings`)
   }
   state.doomed.push(file.no)
   state.dirty = true
@@ -133,12 +134,12 @@ function unlinkDoomed(state: StoreState): void {
 }
 
 /** Unsent readings of the range in the file: what its eviction costs. */
-function lostWith(state: StoreState, file: ClosedFile, range: UnsealedRange): { readings: number; exact: boolean } {
+function lostWith(state: StoreState, file: ClosedFile, range: UnsealedRange): { classes: ClassCounts; exact: boolean } {
   try {
-    return { readings: countInClosed(state, file, range), exact: true }
+    return { classes: unsentOf(countInClosed(state, file, range)), exact: true }
   } catch (error) {
     if (!isDamage(error)) throw error
-    return { readings: unsealedIn(state, file, range), exact: false }
+    return { classes: unsealedIn(state, file, range), exact: false }
   }
 }
 

@@ -150,7 +150,31 @@ describe('two lanes', () => {
   })
 })
 
-test('a folder of the older layout opens: nothing lost, nothing twice, and lanes from then on', async () => {
+test('a folder of layout 2 opens with its backlog and its counters, all of them raw', async () => {
+  cpSync(join(import.meta.dirname, 'fixtures/layout-2'), folder, { recursive: true })
+  let buffer = await open()
+  expect(await buffer.stats()).toMatchObject({
+    files: 2,
+    sealedPending: 2,
+    unsealedLive: 6,
+    unsealedBacklog: 6,
+    deadLetters: 1,
+    losses: [],
+    counters: { accepted: 31, stored: 30, folded: 0, deadLettered: 1, maybeDuplicate: 0 },
+  })
+  expect(buffer.receipts()).toHaveLength(1)
+  const pending = await buffer.pending(1000)
+  await fill(buffer, 30, 40)
+  buffer = await crash(buffer)
+  const sealed = [await buffer.seal(100, 'backlog'), await buffer.seal(100, 'live')]
+  const found = [...pending, ...sealed].flatMap(times).sort((a, b) => a - b)
+  expect(found).toEqual(Array.from({ length: 32 }, (_, index) => index + 8))
+  const { counters } = await buffer.stats()
+  expect(counters.classes).toMatchObject([{ class: 'raw', accepted: 40, stored: 40 }, { accepted: 0 }, { accepted: 0 }])
+  expect(lawHolds(counters)).toBe(true)
+})
+
+test('a folder of layout 1 opens: nothing lost, nothing twice, and lanes from then on', async () => {
   cpSync(join(import.meta.dirname, 'fixtures/layout-1'), folder, { recursive: true })
   let buffer = await open()
   expect(await buffer.stats()).toMatchObject({
@@ -243,6 +267,7 @@ test('splits, lanes, crashes and evictions in any order: every reading is sealed
           await buffer.acknowledge(one.epoch, one.seq)
           book.acknowledged.add(keyOf(one))
         } else await sealInto(book, buffer, size, kind)
+        expect(lawHolds((await buffer.stats()).counters)).toBe(true)
       }
       for (const lane of ['live', 'backlog'] as const) while (await sealInto(book, buffer, 500, lane));
       const { counters, losses, backlogReadings } = await buffer.stats()

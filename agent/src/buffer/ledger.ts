@@ -8,6 +8,8 @@
  * `gone` are acknowledged batches whose copies were given up: a loss only if the hub's stored floor falls below them.
  */
 import type { LossRange } from '@tributary/shared/batch/batch'
+import { plus } from './counters.ts'
+import { type BatchReadings, batchReadings, classesOfBatch } from './epochs.ts'
 
 export interface LedgerEntry extends LossRange {
   /** The first batch of the running epoch that tells the hub; null while none did. */
@@ -16,11 +18,10 @@ export interface LedgerEntry extends LossRange {
   readonly told: boolean
 }
 
-export interface GoneRange {
+export interface GoneRange extends BatchReadings {
   readonly epoch: number
   readonly fromSeq: number
   readonly toSeq: number
-  readonly readings: number
 }
 
 const maxEntries = 1000
@@ -90,7 +91,8 @@ export class Ledger {
     this.dirty = true
     const last = this.gone.at(-1)
     if (last && last.epoch === range.epoch && last.toSeq + 1 === range.fromSeq) {
-      this.gone[this.gone.length - 1] = { ...last, toSeq: range.toSeq, readings: last.readings + range.readings }
+      const both = batchReadings(plus(classesOfBatch(last), classesOfBatch(range)))
+      this.gone[this.gone.length - 1] = { ...last, toSeq: range.toSeq, ...both }
     } else {
       this.gone.push(range)
       if (this.gone.length > maxGone) this.gone.shift()
@@ -98,8 +100,8 @@ export class Ledger {
   }
 
   /** Take out what was given up of `epoch` from `seq` on, as losses. */
-  claimGone(epoch: number, seq: number): LossRange[] {
-    const losses: LossRange[] = []
+  claimGone(epoch: number, seq: number): (GoneRange & { readonly exact: boolean })[] {
+    const losses: (GoneRange & { readonly exact: boolean })[] = []
     const kept: GoneRange[] = []
     for (const range of this.gone) {
       if (range.epoch !== epoch || range.toSeq < seq) {
@@ -108,8 +110,8 @@ export class Ledger {
       }
       const whole = range.fromSeq >= seq
       const fromSeq = Math.max(range.fromSeq, seq)
-      losses.push({ ...range, fromSeq, exact: whole, reason: 'hub-lost' })
-      if (!whole) kept.push({ ...range, toSeq: seq - 1, readings: 0 })
+      losses.push({ ...range, fromSeq, exact: whole })
+      if (!whole) kept.push({ epoch, fromSeq: range.fromSeq, toSeq: seq - 1, readings: 0 })
     }
     if (losses.length > 0) this.dirty = true
     this.gone = kept

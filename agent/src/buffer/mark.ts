@@ -2,18 +2,20 @@
  * The high-water mark: a second, tiny file that remembers how far the rows have come.
  *
  * A database whose write-ahead log was deleted, torn or replaced looks healthy: it only ends earlier. The mark shows it. Two slots
- * of 128 bytes are written in turn after every commit, each with a CRC, so that one is always whole. It is written without fsync: a
+ * of 256 bytes are written in turn after every commit, each with a CRC, so that one is always whole. It is written without fsync: a
  * killed process loses nothing of it; after a power cut it may be as old as the kernel's write-back (about 30 s), and a tail lost
  * within that time stays unseen. An fsync per commit would double the wear to close that gap only.
- * A mark that is behind the rows says nothing; one that is ahead says that rows are missing, and the difference of its `accepted`
- * to theirs is how many readings at least.
+ * A mark that is behind the rows says nothing; one that is ahead says that rows are missing, and the difference of its counters to
+ * theirs is how many readings at least.
  *
- * Slot: u32 crc of the rest · u32 version 1 · 15 × f64: generation, row, epoch, nextSeq, cursor row, cursor offset, 6 counters, and
- * of the backlog its first row and offset and the row after its last; those three are 0 when there is none.
+ * Slot: u32 crc of the rest · u32 version 2 · f64: generation, row, epoch, nextSeq, cursor row, cursor offset, 6 counters, of the
+ * backlog its first row and offset and the row after its last (those three are 0 when there is none), the counter `folded`, and of the
+ * classes aggregate and alarm 5 counters each · zeros.
+ * Version 1 ends before `folded`, in slots of 128 bytes. The first mark of version 2 goes behind both of them.
  */
 import { closeSync, fdatasyncSync, openSync, readSync, writeSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
-import type { Counters } from '@tributary/shared/batch/batch'
+import { type Counters, ofClass, withClasses } from './counters.ts'
 import type { Cursor } from './ranges.ts'
 import { isUnreadable } from './storage-error.ts'
 
@@ -28,8 +30,9 @@ export interface Mark {
   readonly counters: Counters
 }
 
-const slotBytes = 128
-const version = 1
+const slotBytes = 256
+const version = 2
+const slotBytesOfVersion1 = 128
 
 export class MarkFile {
   private readonly fd: number
@@ -49,9 +52,13 @@ export class MarkFile {
     const fd = openOrCreate(path)
     const bytes = new Uint8Array(2 * slotBytes)
     readWhatCanBe(fd, bytes)
-    const slots = [readSlot(bytes.subarray(0, slotBytes)), readSlot(bytes.subarray(slotBytes))]
-    const [newest] = slots.filter(slot => slot !== null).sort((a, b) => b.generation - a.generation)
-    return new MarkFile(fd, newest?.mark ?? null, newest?.generation ?? 0)
+    const [newest] = [slotBytes, slotBytesOfVersion1]
+      .flatMap(size => [readSlot(bytes.subarray(0, size)), readSlot(bytes.subarray(size, 2 * size))])
+      .filter(slot => slot !== null)
+      .sort((a, b) => b.generation - a.generation)
+    const generation = newest?.generation ?? 0
+    const goesBehind = newest?.version === 1 && generation % 2 === 1
+    return new MarkFile(fd, newest?.mark ?? null, goesBehind ? generation + 1 : generation)
   }
 
   write(mark: Mark): void {
@@ -62,6 +69,11 @@ export class MarkFile {
     const { accepted, stored, suppressed, deadLettered, evicted, maybeDuplicate } = mark.counters
     numbers.push(accepted, stored, suppressed, deadLettered, evicted, maybeDuplicate)
     numbers.push(mark.backlog?.from.row ?? 0, mark.backlog?.from.offset ?? 0, mark.backlog?.end ?? 0)
+    numbers.push(mark.counters.folded)
+    for (const name of ['aggregate', 'alarm'] as const) {
+      const { accepted, stored, folded, suppressed, evicted } = ofClass(mark.counters, name)
+      numbers.push(accepted, stored, folded, suppressed, evicted)
+    }
     for (const [index, number] of numbers.entries()) slot.setFloat64(8 + 8 * index, number, true)
     slot.setUint32(0, crc32(bytes.subarray(4)), true)
     writeSync(this.fd, bytes, 0, slotBytes, (this.generation % 2) * slotBytes)
@@ -94,9 +106,17 @@ function readWhatCanBe(fd: number, bytes: Uint8Array): void {
   }
 }
 
-function readSlot(bytes: Uint8Array): { generation: number; mark: Mark } | null {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, slotBytes)
-  if (view.getUint32(4, true) !== version || view.getUint32(0, true) !== crc32(bytes.subarray(4))) return null
+interface Slot {
+  readonly version: number
+  readonly generation: number
+  readonly mark: Mark
+}
+
+function readSlot(bytes: Uint8Array): Slot | null {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const found = view.getUint32(4, true)
+  if (found !== (bytes.length === slotBytes ? version : 1)) return null
+  if (view.getUint32(0, true) !== crc32(bytes.subarray(4))) return null
   const number = (index: number) => view.getFloat64(8 + 8 * index, true)
   const mark = {
     row: number(1),
@@ -104,14 +124,28 @@ function readSlot(bytes: Uint8Array): { generation: number; mark: Mark } | null 
     nextSeq: number(3),
     cursor: { row: number(4), offset: number(5) },
     backlog: number(12) > 0 ? { from: { row: number(12), offset: number(13) }, end: number(14) } : null,
-    counters: {
-      accepted: number(6),
-      stored: number(7),
-      suppressed: number(8),
-      deadLettered: number(9),
-      evicted: number(10),
-      maybeDuplicate: number(11),
-    },
+    counters: readCounters(number, found),
   }
-  return { generation: number(0), mark }
+  return { version: found, generation: number(0), mark }
+}
+
+function readCounters(number: (index: number) => number, found: number): Counters {
+  const six = {
+    accepted: number(6),
+    stored: number(7),
+    suppressed: number(8),
+    deadLettered: number(9),
+    evicted: number(10),
+    maybeDuplicate: number(11),
+  }
+  if (found === 1) return withClasses(six)
+  const ofClassAt = (name: 'aggregate' | 'alarm', at: number) => ({
+    class: name,
+    accepted: number(at),
+    stored: number(at + 1),
+    folded: number(at + 2),
+    suppressed: number(at + 3),
+    evicted: number(at + 4),
+  })
+  return withClasses({ ...six, folded: number(15) }, [ofClassAt('aggregate', 16), ofClassAt('alarm', 21)])
 }

@@ -8,11 +8,23 @@
  */
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { Counters } from '@tributary/shared/batch/batch'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
 import { Arrivals } from './arrivals.ts'
 import type { BufferConfig } from './buffer-config.ts'
 import { BufferFile, fileLayout } from './buffer-file.ts'
+import {
+  byClass,
+  type Counters,
+  changed,
+  noCounters,
+  noReadings,
+  ofClass,
+  plus,
+  type SeriesClass,
+  seriesClasses,
+  sumOf,
+  withClasses,
+} from './counters.ts'
 import { DeadLetterBox } from './dead-letter-box.ts'
 import { Epochs } from './epochs.ts'
 import { Ledger } from './ledger.ts'
@@ -28,6 +40,7 @@ import { removeDatabase, rotate, syncFolder } from './rotate.ts'
 import { finishReplacements } from './salvage.ts'
 import {
   type ClosedFile,
+  closedFiles,
   filePath,
   flushState,
   forgetBatches,
@@ -45,8 +58,6 @@ export interface StoreOptions {
   readonly epoch: number
   readonly sabotage: Sabotage | null
 }
-
-const noCounters: Counters = { accepted: 0, stored: 0, suppressed: 0, deadLettered: 0, evicted: 0, maybeDuplicate: 0 }
 
 export function openStore(options: StoreOptions): StoreState {
   const { folder } = options.config
@@ -110,7 +121,7 @@ function load(
   const own = tail.state('progress') as Progress | null
   const progress = own ?? inherited.progress
   const ledger = (tail.state('ledger') ?? inherited.ledger) as LedgerState | null
-  const closed = (tail.state('catalogue') ?? inherited.catalogue) as readonly ClosedFile[]
+  const closed = closedFiles(tail.state('catalogue') ?? inherited.catalogue)
   const state: StoreState = {
     config,
     sabotage,
@@ -125,7 +136,7 @@ function load(
     tail,
     tailNo,
     tailFirstRow: own?.tailFirstRow ?? (closed.at(-1)?.lastRow ?? 0) + 1,
-    tailReadings: 0,
+    tailReadings: noReadings,
     tailHoles: [...(own?.holes ?? [])],
     closed,
     lastRow: 0,
@@ -134,7 +145,7 @@ function load(
       readings: progress?.unsealed ?? 0,
     }),
     arrivals: new Arrivals(),
-    counters: progress?.counters ?? noCounters,
+    counters: progress ? withClasses(progress.counters, progress.counters.classes) : noCounters,
     resealed: progress?.resealed ?? 0,
     dirty: own === null,
     catalogueDirty: tail.state('catalogue') === null,
@@ -186,15 +197,15 @@ function loseFile(state: StoreState, file: ClosedFile): void {
   state.closed = state.closed.filter(other => other !== file)
   state.catalogueDirty = true
   forgetBatches(state, file, 'missing')
-  let readings = 0
+  let lost = noReadings
   for (const range of state.unsealed.all.filter(one => touches(one, file.firstRow, file.lastRow))) {
-    const lost = unsealedIn(state, file, range)
-    range.readings -= lost
-    readings += lost
+    const ofRange = unsealedIn(state, file, range)
+    range.readings -= sumOf(ofRange)
+    lost = plus(lost, ofRange)
   }
   state.unsealed.trim(file.firstRow, file.lastRow)
   state.dirty = true
-  if (readings > 0) loseUnsealed(state, readings, true, 'missing')
+  if (sumOf(lost) > 0) loseUnsealed(state, lost, true, 'missing')
 }
 
 /** Compare the rows with the high-water mark. */
@@ -220,12 +231,27 @@ function sealedByMark(state: StoreState, { cursor, backlog }: Mark): number {
   return countUnsealed(state, nothing, backlog.from) + countUnsealed(state, live, cursor)
 }
 
+/** The missing rows held what was accepted until then, but for what a policy left out; a dead letter among it counts as a reading. */
 function loseTail(state: StoreState, row: number, then: Counters): void {
-  const missing = Math.max(0, then.accepted - state.counters.accepted)
-  state.notices.push(`rows ${state.lastRow + 1} to ${row} are missing at the end of the buffer, ${missing} readings`)
+  const now = state.counters
+  const missing = byClass(name => {
+    const [before, after] = [ofClass(now, name), ofClass(then, name)]
+    const letters = name === 'raw' ? then.deadLettered - now.deadLettered : 0
+    return Math.max(0, after.accepted - before.accepted - suppressedSince(now, then, name) + letters)
+  })
+  const text = `rows ${state.lastRow + 1} to ${row} are missing at the end of the buffer, ${sumOf(missing)} readings`
+  state.notices.push(text)
   state.tailHoles.push([state.lastRow + 1, row])
   state.lastRow = row
-  const { counters } = state
-  state.counters = { ...counters, accepted: counters.accepted + missing, stored: counters.stored + missing }
+  for (const name of seriesClasses) {
+    const suppressed = suppressedSince(now, then, name)
+    const kept = name === 'aggregate' ? { folded: missing[name] } : { stored: missing[name] }
+    const change = { accepted: missing[name] + suppressed, suppressed, ...kept }
+    state.counters = changed(state.counters, name, change)
+  }
   loseUnsealed(state, missing, false, 'missing')
+}
+
+function suppressedSince(now: Counters, then: Counters, name: SeriesClass): number {
+  return Math.max(0, ofClass(then, name).suppressed - ofClass(now, name).suppressed)
 }

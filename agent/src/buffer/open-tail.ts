@@ -7,12 +7,13 @@
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
 import { BufferFile, type TailOptions } from './buffer-file.ts'
+import { noReadings, plus } from './counters.ts'
 import type { Mark } from './mark.ts'
 import { batchRanges, removeDatabase, syncFolder } from './rotate.ts'
 import { quarantine, replaceFile, type Salvaged, salvage } from './salvage.ts'
-import { type ClosedFile, filePath, type LedgerState, type Progress } from './state.ts'
+import { type ClosedFile, closedFiles, filePath, type LedgerState, type Progress } from './state.ts'
 import { isDamage, isUnreadable } from './storage-error.ts'
-import type { BatchEntry } from './stored-records.ts'
+import { type BatchEntry, classesOfRow } from './stored-records.ts'
 
 export interface OpenedTail {
   readonly no: number
@@ -169,14 +170,14 @@ function describeFile(folder: string, no: number): Inherited & { readonly file: 
       no,
       firstRow: first,
       lastRow: last,
-      readings: rows.reduce((sum, row) => sum + row.readings, 0),
+      classes: rows.reduce((sum, row) => plus(sum, classesOfRow(row)), noReadings),
       bytes,
       closedAtMs: Math.floor(mtimeMs),
       batches: batchRanges(saved.batches),
       holes: rows.length < last - first + 1,
     },
     progress: (saved.states.get('progress') ?? null) as Progress | null,
-    catalogue: (saved.states.get('catalogue') ?? []) as ClosedFile[],
+    catalogue: closedFiles(saved.states.get('catalogue') ?? []),
     ledger: (saved.states.get('ledger') ?? null) as LedgerState | null,
     batches: saved.batches.map(({ body: _, ...batch }) => ({ batch, file: no })),
   }

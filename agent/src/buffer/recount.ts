@@ -1,4 +1,5 @@
 /** A start counts the unsealed readings anew; a file that proves damaged meanwhile is repaired. */
+import { type ClassCounts, noReadings, unsentReadings } from './counters.ts'
 import { type Cursor, isBefore, type UnsealedRange } from './ranges.ts'
 import { repairing } from './repair.ts'
 import type { StoreState } from './state.ts'
@@ -9,10 +10,11 @@ export function recountUnsealed(state: StoreState): void {
   for (const range of state.unsealed.all) range.readings = countWithin(state, range)
 }
 
+/** Unsent readings of a range. */
 export function countWithin(state: StoreState, range: UnsealedRange): number {
   let readings = 0
-  for (const { no } of state.closed) readings += countInFile(state, no, range)
-  return readings + countIn(state.tail, range)
+  for (const { no } of state.closed) readings += unsentReadings(countInFile(state, no, range))
+  return readings + unsentReadings(countIn(state.tail, range))
 }
 
 /** Unsealed readings between two positions. */
@@ -26,10 +28,10 @@ export function countUnsealed(state: StoreState, from: Cursor, to: Cursor): numb
   return readings
 }
 
-function countInFile(state: StoreState, no: number, range: UnsealedRange): number {
+function countInFile(state: StoreState, no: number, range: UnsealedRange): ClassCounts {
   const counted = repairing(state, no, () => {
     const file = state.closed.find(one => one.no === no)
-    return file ? countInClosed(state, file, range) : 0
+    return file ? countInClosed(state, file, range) : noReadings
   })
   return counted === 'repaired' ? countInFile(state, no, range) : counted
 }

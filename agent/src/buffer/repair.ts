@@ -6,6 +6,7 @@
  */
 import { statSync } from 'node:fs'
 import { messageOf } from '@tributary/shared/errors'
+import { type ClassCounts, least, minus, noReadings, plus, sumOf, unsentOf } from './counters.ts'
 import type { UnsealedRange } from './ranges.ts'
 import { batchRanges, rotate } from './rotate.ts'
 import { replaceFile, salvage } from './salvage.ts'
@@ -19,8 +20,8 @@ import {
   type StoreState,
 } from './state.ts'
 import { isDamage } from './storage-error.ts'
-import type { StoredRow } from './stored-records.ts'
-import { unsealedIn } from './unsealed.ts'
+import { classesOfRow, type StoredRow } from './stored-records.ts'
+import { classesOfPart, unsealedIn } from './unsealed.ts'
 
 /** The result of `read` on file `no`; when the file proves damaged it is repaired, and the caller reads again. */
 export function repairing<T>(state: StoreState, no: number, read: () => T): T | 'repaired' {
@@ -53,12 +54,12 @@ export function repairFile(state: StoreState, closed: ClosedFile): void {
   state.decoded = []
   const saved = salvage(path)
   const rows = saved.rows.filter(row => row.n >= closed.firstRow && row.n <= closed.lastRow)
-  const kept = rows.reduce((sum, row) => sum + row.readings, 0)
-  const lost = loseFromRanges(state, closed, rows, closed.readings - kept)
+  const kept = rows.reduce((sum, row) => plus(sum, classesOfRow(row)), noReadings)
+  const lost = loseFromRanges(state, closed, rows, minus(closed.classes, kept))
   replaceFile(path, { ...saved, rows, letters: [], states: new Map() }, state.folder)
   const repaired: ClosedFile = {
     ...closed,
-    readings: kept,
+    classes: kept,
     bytes: statSync(path).size,
     batches: batchRanges(saved.batches),
     holes: true,
@@ -66,29 +67,35 @@ export function repairFile(state: StoreState, closed: ClosedFile): void {
   state.closed = state.closed.map(file => (file === closed ? repaired : file))
   state.catalogueDirty = true
   loseBatches(state, closed, new Set(saved.batches.map(({ epoch, seq }) => `${epoch}/${seq}`)))
-  if (lost > 0) loseUnsealed(state, lost, true, 'corrupt')
+  if (sumOf(lost) > 0) loseUnsealed(state, lost, true, 'corrupt')
   flushState(state)
   state.notices.push(
-    `file ${closed.no} was rebuilt: ${kept} of ${closed.readings} readings saved, ${lost} unsent ones lost`,
+    `file ${closed.no} was rebuilt: ${sumOf(kept)} of ${sumOf(closed.classes)} readings saved, ${sumOf(lost)} unsent ones lost`,
   )
 }
 
 /** Of the `missing` readings of a file, those that were unsealed; they are taken off their ranges. */
-function loseFromRanges(state: StoreState, file: ClosedFile, kept: readonly StoredRow[], missing: number): number {
-  let lost = 0
+function loseFromRanges(
+  state: StoreState,
+  file: ClosedFile,
+  kept: readonly StoredRow[],
+  missing: ClassCounts,
+): ClassCounts {
+  let lost = noReadings
   for (const range of state.unsealed.all) {
-    const keptOfRange = kept.reduce((sum, row) => sum + readingsIn(row, range), 0)
-    const gone = Math.min(missing - lost, Math.max(0, unsealedIn(state, file, range) - keptOfRange))
-    range.readings -= gone
-    lost += gone
+    const keptOfRange = kept.reduce((sum, row) => plus(sum, unsentOf(classesInRange(row, range))), noReadings)
+    const gone = least(minus(missing, lost), minus(unsealedIn(state, file, range), keptOfRange))
+    range.readings -= sumOf(gone)
+    lost = plus(lost, gone)
   }
   return lost
 }
 
-function readingsIn({ n, readings }: StoredRow, { from, to }: UnsealedRange): number {
+function classesInRange(row: StoredRow, { from, to }: UnsealedRange): ClassCounts {
+  const { n, readings } = row
   const first = n < from.row ? readings : n === from.row ? from.offset : 0
   const last = to === null || n < to.row ? readings : n === to.row ? to.offset : 0
-  return Math.max(0, Math.min(last, readings) - first)
+  return classesOfPart(row, first, last)
 }
 
 /** The batches that could not be saved: lost when pending, else a copy less. */

@@ -5,19 +5,20 @@
  * that is missing between others nobody knows: its readings are sealed again where their rows are still here, as `maybeDuplicate`.
  */
 import { existsSync } from 'node:fs'
+import { type ClassCounts, everKept, minus, noReadings, plus, unsentOf, unsentReadings } from './counters.ts'
 import { type Inherited, isKnownHole } from './open-tail.ts'
 import { holds, touches } from './ranges.ts'
 import { decodeReceipts } from './receipts.ts'
 import { decodeRowCounters } from './row-codec.ts'
 import { filePath, fileToRead, loseUnsealed, type StoreState } from './state.ts'
 import { isDamage } from './storage-error.ts'
-import type { BatchEntry, StoredRow } from './stored-records.ts'
+import { type BatchEntry, classesOfRow, type StoredRow } from './stored-records.ts'
 import { countReadable } from './unsealed.ts'
 
 interface Hole {
   readonly from: number
   readonly to: number
-  readonly readings: number
+  readonly classes: ClassCounts
 }
 
 /** Seqs that a later batch of the same epoch shows to be missing. */
@@ -35,13 +36,15 @@ export function replayTail(state: StoreState, progressRow: number, inherited: In
   for (const row of state.tail.rows()) {
     if (row.n > n + 1 && !isKnownHole(state.tailHoles, n + 1, row.n - 1)) {
       const before = data ?? lastClosedRow(state)?.data ?? null
-      const readings = everStored(row.data) - (before ? everStored(before) : 0) - row.readings
-      holes.push({ from: n + 1, to: row.n - 1, readings: Math.max(0, readings) })
+      const keptBefore = before ? everKept(decodeRowCounters(before)) : noReadings
+      const keptBetween = minus(everKept(decodeRowCounters(row.data)), keptBefore)
+      holes.push({ from: n + 1, to: row.n - 1, classes: minus(keptBetween, classesOfRow(row)) })
     }
     n = row.n
     data = row.data
-    state.tailReadings += row.readings
-    if (row.n > progressRow) state.unsealed.live.readings += row.readings
+    const classes = classesOfRow(row)
+    state.tailReadings = plus(state.tailReadings, classes)
+    if (row.n > progressRow) state.unsealed.live.readings += unsentReadings(classes)
     if (!row.receipts) continue
     const { columns, releases } = decodeReceipts(row.receipts)
     state.receipts.apply(columns, releases)
@@ -69,28 +72,22 @@ function lastClosedRow(state: StoreState): StoredRow | null {
   }
 }
 
-/** Readings ever stored up to and with a row: losses move between the two counters. */
-function everStored(data: Uint8Array): number {
-  const { stored, evicted } = decodeRowCounters(data)
-  return stored + evicted
-}
-
 /** By the high-water mark, batches were sealed that are not here: their readings may have been sent. */
 function sealedMore(state: StoreState): boolean {
   const { found } = state.mark
   return found !== null && found.nextSeq > (state.epochs.find(found.epoch)?.nextSeq ?? 1)
 }
 
-function loseHole(state: StoreState, { from, to, readings }: Hole, certain: boolean): void {
+function loseHole(state: StoreState, { from, to, classes }: Hole, certain: boolean): void {
   state.tailHoles.push([from, to])
   state.dirty = true
   const ranges = state.unsealed.all.filter(range => touches(range, from, to))
   if (ranges.length === 0) return
   const exact = certain && ranges.some(range => holds(range, from, to))
   state.notices.push(
-    `rows ${from} to ${to} of the buffer are lost, ${exact ? '' : 'at most '}${readings} unsent readings`,
+    `rows ${from} to ${to} of the buffer are lost, ${exact ? '' : 'at most '}${unsentReadings(classes)} unsent readings`,
   )
-  if (readings > 0) loseUnsealed(state, readings, exact, 'corrupt')
+  if (unsentReadings(classes) > 0) loseUnsealed(state, unsentOf(classes), exact, 'corrupt')
 }
 
 function replayBatch(state: StoreState, batch: BatchEntry, file: number, gaps: Gap[]): void {

@@ -6,12 +6,13 @@
 import { closeSync, fsyncSync, openSync, rmSync } from 'node:fs'
 import { messageOf } from '@tributary/shared/errors'
 import { BufferFile } from './buffer-file.ts'
+import { noReadings, plus } from './counters.ts'
+import { type BatchId, type BatchReadings, batchReadings, classesOfBatch } from './epochs.ts'
 import type { GoneRange } from './ledger.ts'
 import { encodeReceipts, receiptColumns } from './receipts.ts'
 import { encodeRow } from './row-codec.ts'
 import { type ClosedFile, filePath, type StoreState, stateWritten, writeMark, writeState } from './state.ts'
 import { isDamage } from './storage-error.ts'
-import type { BatchEntry } from './stored-records.ts'
 
 export function rotateWhenFull(state: StoreState): boolean {
   if (state.tail.bytes < state.config.fileBytes || state.lastRow === state.tailFirstRow) return false
@@ -53,7 +54,7 @@ export function rotate(state: StoreState): void {
   const old = state.tail
   state.tail = created
   state.tailNo = no
-  state.tailReadings = 0
+  state.tailReadings = noReadings
   writeMark(state)
   retire(state, old)
 }
@@ -81,7 +82,8 @@ function carriedRow(state: StoreState) {
     marks: new Uint8Array(0),
     boot: '',
   }
-  return { n: state.lastRow + 1, readings: 0, receipts, data: encodeRow(nothing, state.counters) }
+  const data = encodeRow(nothing, state.counters)
+  return { n: state.lastRow + 1, readings: 0, held: 0, alarms: 0, receipts, data }
 }
 
 function describe(state: StoreState): ClosedFile {
@@ -89,7 +91,7 @@ function describe(state: StoreState): ClosedFile {
     no: state.tailNo,
     firstRow: state.tailFirstRow,
     lastRow: state.lastRow,
-    readings: state.tailReadings,
+    classes: state.tailReadings,
     bytes: state.tail.bytes,
     closedAtMs: Date.now(),
     batches: batchesOfTail(state),
@@ -113,17 +115,19 @@ function pendingOfTail(state: StoreState): CountedBatch[] {
   )
 }
 
-type CountedBatch = Pick<BatchEntry, 'epoch' | 'seq' | 'readings'>
+type CountedBatch = BatchId & BatchReadings
 
 /** Runs of neighbouring seqs with their readings. */
 export function batchRanges(batches: readonly CountedBatch[]): GoneRange[] {
   const ranges: GoneRange[] = []
-  for (const { epoch, seq, readings } of batches) {
+  for (const batch of batches) {
+    const { epoch, seq } = batch
     const last = ranges.at(-1)
     if (last && last.epoch === epoch && last.toSeq + 1 === seq) {
-      ranges[ranges.length - 1] = { ...last, toSeq: seq, readings: last.readings + readings }
+      const both = batchReadings(plus(classesOfBatch(last), classesOfBatch(batch)))
+      ranges[ranges.length - 1] = { ...last, toSeq: seq, ...both }
     } else {
-      ranges.push({ epoch, fromSeq: seq, toSeq: seq, readings })
+      ranges.push({ epoch, fromSeq: seq, toSeq: seq, ...batchReadings(classesOfBatch(batch)) })
     }
   }
   return ranges

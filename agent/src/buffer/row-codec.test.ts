@@ -1,16 +1,12 @@
-import type { Counters } from '@tributary/shared/batch/batch'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { decodeRow, decodeRowCounters, encodeRow, Kind, Mark, type RowColumns, tagOf } from './row-codec.ts'
+import { changed, noCounters, withClasses } from './counters.ts'
+import { classesIn, decodeRow, decodeRowCounters, encodeRow, Kind, Mark, type RowColumns, tagOf } from './row-codec.ts'
 
-const counters: Counters = {
-  accepted: 2 ** 40,
-  stored: 3,
-  suppressed: 0,
-  deadLettered: 127,
-  evicted: 128,
-  maybeDuplicate: 1,
-}
+const counters = withClasses(
+  { accepted: 2 ** 40, stored: 3, suppressed: 0, deadLettered: 127, evicted: 128, maybeDuplicate: 1, folded: 900 },
+  [{ class: 'aggregate', accepted: 1000, stored: 0, folded: 900, suppressed: 0, evicted: 100 }],
+)
 const text = fc.string({ unit: 'binary', maxLength: 40 }).map(given => given.toWellFormed())
 const value = fc.oneof(
   fc.double(),
@@ -25,7 +21,7 @@ const readings = fc.array(
     quality: fc.constantFrom(0 as const, 1 as const, 2 as const),
     tsUs: fc.oneof(fc.maxSafeInteger(), fc.integer({ min: 1.7e15, max: 1.7e15 + 1e6 })),
     value,
-    mark: fc.constantFrom(0, 0, 0, Mark.held, Mark.unplaced, Mark.held | Mark.unplaced),
+    mark: fc.constantFrom(0, 0, 0, Mark.held, Mark.alarm, Mark.unplaced, Mark.held | Mark.unplaced),
   }),
   { maxLength: 60 },
 )
@@ -93,11 +89,42 @@ test('a decimal sensor costs about six bytes a reading', () => {
   expect(encodeRow(columnsOf(given, ['a', 'b', '', 'c', 'd', '']), counters).length).toBeLessThan(6500)
 })
 
-test('a row of layout 1, which ends before the marks, is read', () => {
+test('rows of layouts 1 and 2 are read: what they counted is raw, and layout 1 ends before the marks', () => {
   const given = [{ series: 0, quality: 0 as const, tsUs: 5, value: 1.5 }]
   const columns = columnsOf(given, ['a', 'b', ''])
-  const bytes = encodeRow(columns, counters)
-  const old = Uint8Array.of(1, ...bytes.subarray(1, -1))
-  expect(decodeRow(old)).toEqual({ counters, columns })
-  expect(decodeRowCounters(old)).toEqual(counters)
+  const before = changed(noCounters, 'raw', { accepted: 9, stored: 8, evicted: 1 })
+  const now = encodeRow(columns, before)
+  const contents = now.subarray(1 + 8, -1)
+  const sixCounters = now.subarray(1, 7)
+  const olds: [number[], number][] = [
+    [[1, ...sixCounters, ...contents], 0],
+    [[2, ...sixCounters, ...contents, 0], 0],
+    [[2, ...sixCounters, ...contents, 1, 1, Mark.held], Mark.held],
+  ]
+  for (const [bytes, mark] of olds) {
+    const old = Uint8Array.from(bytes)
+    expect(decodeRow(old)).toEqual({ counters: before, columns: { ...columns, marks: Uint8Array.of(mark) } })
+    expect(decodeRowCounters(old)).toEqual(before)
+  }
+})
+
+test('without policies the classes cost two bytes a row, and marks by series one byte a series', () => {
+  const given = Array.from({ length: 300 }, (_, index) => ({
+    series: index % 3,
+    quality: 0 as const,
+    tsUs: index,
+    value: index,
+    mark: [0, Mark.held, Mark.alarm][index % 3] as number,
+  }))
+  const names = ['a', 'b', '', 'c', 'd', '', 'e', 'f', '']
+  const raw = columnsOf(
+    given.map(({ mark: _, ...rest }) => rest),
+    names,
+  )
+  const marked = columnsOf(given, names)
+  const counted = changed(noCounters, 'raw', { accepted: 1, stored: 1 })
+  expect(encodeRow(marked, counted).length).toBe(encodeRow(raw, counted).length + 3)
+  expect(decodeRow(encodeRow(marked, counted)).columns).toEqual(marked)
+  expect(classesIn(marked)).toEqual({ raw: 100, aggregate: 100, alarm: 100 })
+  expect(classesIn(marked, 0, 4)).toEqual({ raw: 2, aggregate: 1, alarm: 1 })
 })

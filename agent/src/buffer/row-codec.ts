@@ -2,12 +2,17 @@
  * A row: the readings of one commit, in order of arrival, as one blob.
  *
  * Layout (varint = LEB128, signed = zig-zag varint, text = varint length + UTF-8, f64 = little endian):
- *   u8 version = 2 · 6 varints: counters after this commit (accepted, stored, suppressed, deadLettered, evicted, maybeDuplicate)
+ *   u8 version = 3 · counters after this commit
  *   varint readings · varint series · per series 3 × (varint shared prefix with the same part of the series before, text rest):
  *   device, metric, unit
  *   per reading: varint series index · u8 tag · time · value
- *   varint runs of marks (0: no reading has any) · per run: varint readings, u8 mark · text boot id when a mark is `unplaced`
- * Version 1 ends before the marks.
+ *   u8 form of the marks: 0 no reading has any; 1 per series u8 mark; 2 varint runs, per run: varint readings, u8 mark
+ *   text boot id when a mark is `unplaced`
+ * Counters: 7 varints (accepted, stored, suppressed, deadLettered, evicted, maybeDuplicate, folded) · u8 classes (0 … 2), those with
+ *   anything to count, per class: u8 class (1 aggregate, 2 alarm), 5 varints (accepted, stored, folded, suppressed, evicted). Raw is
+ *   what remains of the totals, so that a buffer without policies pays two bytes.
+ * Version 2: 6 counters without `folded` and classes; marks always as runs, 0 of them when no reading has any. Version 1 ends before
+ * the marks.
  * Tag: bits 0–1 quality, bits 2–3 kind, bits 4–6 detail, bit 7 time as f64 (else signed tsUs − tsUs of the reading before):
  *   kind 0  f64
  *   kind 1  signed difference to the last mantissa of the same series; detail = decimals 0 … 4, value = mantissa / 10^decimals
@@ -16,10 +21,17 @@
  * Numbers come back bit for bit: kind 1 is used only where the division gives the value again (never for −0, NaN, ±Infinity).
  * About 6 bytes a reading in groups of 1000.
  */
-import type { Counters } from '@tributary/shared/batch/batch'
 import { TributaryError } from '@tributary/shared/errors'
 import { limits, type Quality } from '@tributary/shared/reading'
 import { ByteReader, ByteWriter } from './bytes.ts'
+import {
+  type ClassCounters,
+  type ClassCounts,
+  type Counters,
+  type SeriesClass,
+  seriesClasses,
+  withClasses,
+} from './counters.ts'
 
 /** Readings as columns; entries at and above `readings` mean nothing. */
 export interface RowColumns {
@@ -52,14 +64,30 @@ export const Mark = {
   held: 1,
   /** `tsUs` is the monotonic clock of the row's boot, whose place in time was not known yet. */
   unplaced: 2,
+  /** Of a series of class alarm: given up last. */
+  alarm: 4,
 } as const
+
+/** The class that a reading's mark puts it in. */
+export function classOf(mark: number): SeriesClass {
+  if (mark & Mark.held) return 'aggregate'
+  return mark & Mark.alarm ? 'alarm' : 'raw'
+}
+
+/** Readings from one index to another by class. */
+export function classesIn({ marks, readings }: RowColumns, from = 0, to = readings): ClassCounts {
+  const counts = { raw: 0, aggregate: 0, alarm: 0 }
+  for (let index = from; index < to; index++) counts[classOf(marks[index] as number)]++
+  return counts
+}
 
 export function tagOf(quality: Quality, kind: number): number {
   return quality | (kind << 2)
 }
 
-const version = 2
-const allMarks = Mark.held | Mark.unplaced
+const version = 3
+const allMarks = Mark.held | Mark.unplaced | Mark.alarm
+const markForm = { none: 0, bySeries: 1, runs: 2 } as const
 const maxDecimals = 4
 const powers = [1, 10, 100, 1000, 10_000]
 /** Differences of mantissas stay safe integers after zig-zag. */
@@ -67,6 +95,7 @@ const maxMantissa = 2 ** 50
 /** 142 years; the first reading of a row counts from 1970. */
 const maxTimeDifferenceUs = 2 ** 52 - 1
 const absoluteTime = 0x80
+const noMark = 0xff
 const writer = new ByteWriter(64 * 1024)
 
 export function encodeRow(columns: RowColumns, counters: Counters): Uint8Array {
@@ -103,22 +132,46 @@ export function encodeRow(columns: RowColumns, counters: Counters): Uint8Array {
   return writer.take()
 }
 
-function writeMarks({ readings, marks, boot }: RowColumns): void {
-  const runs: number[] = []
+function writeMarks(columns: RowColumns): void {
+  const { readings, marks, boot } = columns
   let all = 0
+  for (let index = 0; index < readings; index++) all |= marks[index] as number
+  const ofSeries = all === 0 ? null : marksOfSeries(columns)
+  if (all === 0) writer.byte(markForm.none)
+  else if (ofSeries) {
+    writer.byte(markForm.bySeries)
+    for (const mark of ofSeries) writer.byte(mark)
+  } else {
+    writer.byte(markForm.runs)
+    writeRuns(marks, readings)
+  }
+  if (all & Mark.unplaced) writer.text(boot)
+}
+
+/** The mark of each series; null when readings of one series have different ones. */
+function marksOfSeries({ readings, names, series, marks }: RowColumns): Uint8Array | null {
+  const ofSeries = new Uint8Array(names.length / 3).fill(noMark)
+  for (let index = 0; index < readings; index++) {
+    const at = series[index] as number
+    const mark = marks[index] as number
+    if (ofSeries[at] === noMark) ofSeries[at] = mark
+    else if (ofSeries[at] !== mark) return null
+  }
+  return ofSeries.map(mark => (mark === noMark ? 0 : mark))
+}
+
+function writeRuns(marks: Uint8Array, readings: number): void {
+  const runs: number[] = []
   for (let index = 0; index < readings; index++) {
     const mark = marks[index] as number
-    all |= mark
     if (mark === runs.at(-1)) runs[runs.length - 2] = (runs.at(-2) as number) + 1
     else runs.push(1, mark)
   }
-  writer.varint(all === 0 ? 0 : runs.length / 2)
-  if (all === 0) return
+  writer.varint(runs.length / 2)
   for (let at = 0; at < runs.length; at += 2) {
     writer.varint(runs[at] as number)
     writer.byte(runs[at + 1] as number)
   }
-  if (all & Mark.unplaced) writer.text(boot)
 }
 
 function writeTagAndTime(tag: number, tsUs: number, beforeUs: number): void {
@@ -139,6 +192,17 @@ function writeCounters(counters: Counters): void {
   writer.varint(counters.deadLettered)
   writer.varint(counters.evicted)
   writer.varint(counters.maybeDuplicate)
+  writer.varint(counters.folded)
+  const told = counters.classes.filter(one => one.class !== 'raw' && one.accepted > 0)
+  writer.byte(told.length)
+  for (const one of told) {
+    writer.byte(seriesClasses.indexOf(one.class))
+    writer.varint(one.accepted)
+    writer.varint(one.stored)
+    writer.varint(one.folded)
+    writer.varint(one.suppressed)
+    writer.varint(one.evicted)
+  }
 }
 
 function writeNames(names: readonly string[]): void {
@@ -166,8 +230,7 @@ function isDecimal(value: number, places: number): boolean {
 /** Counters alone: what a start needs of the last row. */
 export function decodeRowCounters(bytes: Uint8Array): Counters {
   const reader = new ByteReader(bytes)
-  readVersion(reader)
-  return readCounters(reader)
+  return readCounters(reader, readVersion(reader))
 }
 
 function readVersion(reader: ByteReader): number {
@@ -181,8 +244,8 @@ function readVersion(reader: ByteReader): number {
   return found
 }
 
-function readCounters(reader: ByteReader): Counters {
-  return {
+function readCounters(reader: ByteReader, found: number): Counters {
+  const six = {
     accepted: reader.varint(),
     stored: reader.varint(),
     suppressed: reader.varint(),
@@ -190,12 +253,29 @@ function readCounters(reader: ByteReader): Counters {
     evicted: reader.varint(),
     maybeDuplicate: reader.varint(),
   }
+  if (found < 3) return withClasses(six)
+  const folded = reader.varint()
+  const told: ClassCounters[] = []
+  for (let left = reader.byte(); left > 0; left--) {
+    const name = seriesClasses[reader.byte()]
+    if (name === undefined || name === 'raw')
+      throw new TributaryError('corrupt', 'a buffer row counts an unknown class')
+    told.push({
+      class: name,
+      accepted: reader.varint(),
+      stored: reader.varint(),
+      folded: reader.varint(),
+      suppressed: reader.varint(),
+      evicted: reader.varint(),
+    })
+  }
+  return withClasses({ ...six, folded }, told)
 }
 
 export function decodeRow(bytes: Uint8Array): DecodedRow {
   const reader = new ByteReader(bytes)
   const found = readVersion(reader)
-  const counters = readCounters(reader)
+  const counters = readCounters(reader, found)
   const readings = reader.varint()
   if (readings > reader.left) throw new TributaryError('corrupt', 'a buffer row counts more readings than it has bytes')
   const names = readNames(reader)
@@ -231,27 +311,41 @@ export function decodeRow(bytes: Uint8Array): DecodedRow {
       columns.values[index] = mantissa / (powers[Math.min((tag >> 4) & 7, maxDecimals)] as number)
     }
   }
-  if (found >= 2) columns.boot = readMarks(reader, columns.marks)
+  if (found >= 2) columns.boot = readMarks(reader, found, columns)
   return { counters, columns }
 }
 
-/** Fills `marks`; returns the boot that they are of. */
-function readMarks(reader: ByteReader, marks: Uint8Array): string {
+/** Fills the marks; returns the boot that they are of. */
+function readMarks(reader: ByteReader, found: number, { series, marks, names }: RowColumns): string {
+  const form = found >= 3 ? reader.byte() : markForm.runs
+  if (form === markForm.bySeries) {
+    const ofSeries = Uint8Array.from({ length: names.length / 3 }, () => readMark(reader))
+    for (let index = 0; index < marks.length; index++) marks[index] = ofSeries[series[index] as number] as number
+  } else if (form === markForm.runs) {
+    readRuns(reader, marks)
+  } else if (form !== markForm.none) {
+    throw new TributaryError('corrupt', 'the marks of a buffer row have an unknown form')
+  }
+  return marks.some(mark => (mark & Mark.unplaced) !== 0) ? reader.text() : ''
+}
+
+function readRuns(reader: ByteReader, marks: Uint8Array): void {
   const runs = reader.varint()
-  if (runs === 0) return ''
   let at = 0
-  let all = 0
   for (let run = 0; run < runs; run++) {
     const length = reader.varint()
-    const mark = reader.byte()
-    if (length === 0 || length > marks.length - at || mark > allMarks)
+    if (length === 0 || length > marks.length - at)
       throw new TributaryError('corrupt', 'the marks of a buffer row do not fit its readings')
-    marks.fill(mark, at, at + length)
+    marks.fill(readMark(reader), at, at + length)
     at += length
-    all |= mark
   }
-  if (at !== marks.length) throw new TributaryError('corrupt', 'a buffer row has readings without marks')
-  return all & Mark.unplaced ? reader.text() : ''
+  if (runs > 0 && at !== marks.length) throw new TributaryError('corrupt', 'a buffer row has readings without marks')
+}
+
+function readMark(reader: ByteReader): number {
+  const mark = reader.byte()
+  if (mark > allMarks) throw new TributaryError('corrupt', 'a reading in a buffer row has an unknown mark')
+  return mark
 }
 
 function readString(reader: ByteReader): string {

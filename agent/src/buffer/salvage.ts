@@ -94,11 +94,17 @@ export function quarantine(path: string, folder: string): void {
 }
 
 function rowOf({ rowid: n, cells }: ScannedRecord): StoredRow | null {
-  if (cells.length !== 5) return null
-  const [, readings, crc, receipts = null, data] = cells
-  if (typeof readings !== 'number' || !(receipts === null || isBytes(receipts)) || !isBytes(data)) return null
-  const row = { n, readings, receipts, data }
+  const [readings, held, alarms, crc, receipts, data] = cells.length === 5 ? rowOfLayout2(cells) : cells.slice(1)
+  if (cells.length !== 5 && cells.length !== 7) return null
+  if (![readings, held, alarms].every(cell => typeof cell === 'number')) return null
+  if (!(receipts === null || isBytes(receipts)) || !isBytes(data)) return null
+  const row = { n, readings, held, alarms, receipts, data } as StoredRow
   return rowCrc(row) === crc && isReadable(data) ? row : null
+}
+
+/** In layouts 1 and 2 a row does not count its readings by class: they are raw. */
+function rowOfLayout2([, readings, ...rest]: readonly Cell[]): readonly (Cell | undefined)[] {
+  return [readings, 0, 0, ...rest]
 }
 
 /** A row that was written wrong has a good CRC, and would make its file look damaged again and again. */
@@ -113,14 +119,40 @@ function isReadable(data: Uint8Array): boolean {
 }
 
 function batchOf({ cells }: ScannedRecord): StoredBatch | null {
+  const named = batchCells(cells)
+  if (!named) return null
+  const { crc, body, firstRow, firstOffset, ...numbers } = named
+  if (!Object.values(numbers).every(cell => typeof cell === 'number') || !isBytes(body)) return null
+  if (![firstRow, firstOffset].every(cell => cell === null || typeof cell === 'number')) return null
+  const batch = { ...numbers, firstRow, firstOffset, body } as StoredBatch
+  return batchCrc(batch) === crc ? batch : null
+}
+
+/** The cells of a batch of any layout, by name. */
+function batchCells(cells: readonly Cell[]) {
+  if (cells.length === 13) {
+    const [
+      ,
+      epoch,
+      seq,
+      firstRow,
+      firstOffset,
+      nextRow,
+      nextOffset,
+      readings,
+      alarms,
+      aggregated,
+      newestUs,
+      crc,
+      body,
+    ] = cells
+    const place = { firstRow, firstOffset, nextRow, nextOffset }
+    return { epoch, seq, ...place, readings, alarms, aggregated, newestUs, crc, body }
+  }
   if (cells.length !== 9 && cells.length !== 11) return null
   const [, epoch, seq, nextRow, nextOffset, readings, newestUs, crc, body, firstRow = null, firstOffset = null] = cells
-  const numbers = [epoch, seq, nextRow, nextOffset, readings, newestUs]
-  if (!numbers.every(cell => typeof cell === 'number') || !isBytes(body)) return null
-  if (![firstRow, firstOffset].every(cell => cell === null || typeof cell === 'number')) return null
   const place = { firstRow, firstOffset, nextRow, nextOffset }
-  const batch = { epoch, seq, ...place, readings, newestUs, body } as StoredBatch
-  return batchCrc(batch) === crc ? batch : null
+  return { epoch, seq, ...place, readings, alarms: 0, aggregated: 0, newestUs, crc, body }
 }
 
 function letterOf({ rowid: id, cells }: ScannedRecord): StoredDeadLetter | null {

@@ -12,10 +12,11 @@ import { isTributaryError, messageOf, TributaryError } from '@tributary/shared/e
 import { batchLimits, type Lane } from '@tributary/shared/protocol'
 import type { Quality, Value } from '@tributary/shared/reading'
 import type { SealedBatch } from './buffer.ts'
+import { type ClassCounts, noReadings, plus } from './counters.ts'
 import { type Cursor, isBefore, type UnsealedRange } from './ranges.ts'
 import { countWithin } from './recount.ts'
 import { repairing } from './repair.ts'
-import { decodeRow, Kind, type RowColumns } from './row-codec.ts'
+import { classesIn, decodeRow, Kind, type RowColumns } from './row-codec.ts'
 import { type DecodedAt, fileToRead, flushState, loseUnsealed, type StoreState, writeMark } from './state.ts'
 
 /** What the API's side knows of the header: who, and its clocks at the moment of sealing. */
@@ -63,7 +64,7 @@ export function seal(state: StoreState, maxReadings: number, lane: Lane, header:
       if (taken.readings === 1) {
         state.notices.push(`a reading cannot be sent: ${messageOf(error)}`)
         pass(state, taken)
-        loseUnsealed(state, 1, true, 'unsendable')
+        loseUnsealed(state, classesOfTaken(taken), true, 'unsendable')
         flushState(state)
       } else {
         limit = Math.ceil(taken.readings / 2)
@@ -94,12 +95,17 @@ function sealTaken(state: StoreState, taken: Taken, header: SealHeader): SealedB
     nextRow: taken.next.row,
     nextOffset: taken.next.offset,
   }
-  const batch = { epoch: state.epoch, seq, ...place, readings: taken.readings, newestUs, body }
+  const { alarm: alarms } = classesOfTaken(taken)
+  const batch = { epoch: state.epoch, seq, ...place, readings: taken.readings, alarms, aggregated: 0, newestUs, body }
   state.tail.transaction(() => state.tail.putBatch(batch))
   state.epochs.sealed(batch, state.tailNo)
   pass(state, taken)
   writeMark(state)
   return { epoch: state.epoch, seq, body, readings: taken.readings, newestUs, floor: state.epochs.floor(state.epoch) }
+}
+
+function classesOfTaken({ parts }: Taken): ClassCounts {
+  return parts.reduce((sum, { columns, from, to }) => plus(sum, classesIn(columns, from, to)), noReadings)
 }
 
 /** The range begins after what was taken; a closed one that holds nothing more is gone, whatever empty rows it ends with. */

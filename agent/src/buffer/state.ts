@@ -5,19 +5,18 @@
  * are newer than they where they differ (a seal writes its batch only, a commit its row only). So start-up reads one file in full,
  * whatever the backlog. An acknowledgement is written with the next commit, or by `tick` within ten seconds.
  *
- * Counters: `accepted` counts readings and undecodable payloads (1 each); `stored` counts accepted readings that the buffer holds or
- * the hub has acknowledged; `deadLettered` payloads kept as dead letters, also after they were dropped or pushed out; `evicted`
- * readings in the ledger, whatever the reason. accepted = stored + suppressed + deadLettered + evicted after every commit.
+ * A loss goes into the ledger and, by class, from `stored` or `folded` to `evicted` in the counters (counters.ts) in the same step.
  */
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Counters, LossRange } from '@tributary/shared/batch/batch'
+import type { LossRange } from '@tributary/shared/batch/batch'
 import { messageOf } from '@tributary/shared/errors'
 import type { Arrivals } from './arrivals.ts'
 import type { BufferConfig } from './buffer-config.ts'
 import { BufferFile } from './buffer-file.ts'
+import { type ClassCounts, type Counters, minus, noReadings, plus, sumOf, withLoss } from './counters.ts'
 import type { DeadLetterBox } from './dead-letter-box.ts'
-import type { EpochState, Epochs } from './epochs.ts'
+import { batchReadings, classesOfBatch, type EpochState, type Epochs } from './epochs.ts'
 import type { GoneRange, Ledger, LedgerEntry } from './ledger.ts'
 import type { FolderLock } from './lock.ts'
 import type { MarkFile } from './mark.ts'
@@ -30,7 +29,8 @@ export interface ClosedFile {
   readonly no: number
   readonly firstRow: number
   readonly lastRow: number
-  readonly readings: number
+  /** Readings in its rows. */
+  readonly classes: ClassCounts
   readonly bytes: number
   readonly closedAtMs: number
   /** Batches whose bodies it holds. */
@@ -56,6 +56,14 @@ export interface Progress {
   readonly resealed?: number
 }
 
+/** Files described by a build that knew no classes hold raw readings only. */
+export function closedFiles(stored: unknown): ClosedFile[] {
+  return (stored as (ClosedFile & { readonly readings?: number })[]).map(({ readings = 0, ...file }) => ({
+    ...file,
+    classes: file.classes ?? { ...noReadings, raw: readings },
+  }))
+}
+
 export interface LedgerState {
   readonly entries: LedgerEntry[]
   readonly gone: GoneRange[]
@@ -76,7 +84,7 @@ export interface StoreState {
   tail: BufferFile
   tailNo: number
   tailFirstRow: number
-  tailReadings: number
+  tailReadings: ClassCounts
   /** Runs of row numbers, first and last, that the tail is known not to have. */
   tailHoles: (readonly [number, number])[]
   /** By number, ascending, without the tail. */
@@ -179,29 +187,32 @@ export function bufferBytes(state: StoreState): number {
   return state.closed.reduce((sum, file) => sum + file.bytes, state.tail.bytes + (log?.size ?? 0))
 }
 
+/** A loss whose readings are known by class. */
+export type Loss = Omit<LossRange, 'readings'> & { readonly classes: ClassCounts }
+
 /**
- * A loss goes into the ledger, its readings from `stored` to `evicted`. What is known at most may count again what was lost before:
- * no more is lost than was stored.
+ * A loss goes into the ledger and into the counters. What is known at most may count again what was lost before: no more is lost than
+ * there was.
  */
-export function lose(state: StoreState, loss: LossRange): void {
-  const { counters } = state
-  const counted = Math.min(loss.readings, counters.stored)
-  if (state.sabotage !== 'no-ledger') state.ledger.add(loss.exact ? loss : { ...loss, readings: counted })
-  state.counters = { ...counters, stored: counters.stored - counted, evicted: counters.evicted + counted }
+export function lose(state: StoreState, { classes, ...loss }: Loss): void {
+  const counters = withLoss(state.counters, classes)
+  const readings = loss.exact ? sumOf(classes) : counters.evicted - state.counters.evicted
+  if (state.sabotage !== 'no-ledger') state.ledger.add({ ...loss, readings })
+  state.counters = counters
   state.dirty = true
 }
 
 /** Readings lost before they were sealed: they take the next seq of the running epoch. */
-export function loseUnsealed(state: StoreState, readings: number, exact: boolean, reason: string): void {
+export function loseUnsealed(state: StoreState, classes: ClassCounts, exact: boolean, reason: string): void {
   const epoch = state.epochs.get(state.epoch)
   const seq = epoch.nextSeq++
-  lose(state, { epoch: state.epoch, fromSeq: seq, toSeq: seq, readings, exact, reason })
+  lose(state, { epoch: state.epoch, fromSeq: seq, toSeq: seq, classes, exact, reason })
 }
 
 /** A sealed batch that was not acknowledged is lost. */
 export function loseBatch(state: StoreState, epoch: number, seq: number, reason: string): void {
   const lost = state.epochs.remove(epoch, seq)
-  if (lost) lose(state, { epoch, fromSeq: seq, toSeq: seq, readings: lost.readings, exact: true, reason })
+  if (lost) lose(state, { epoch, fromSeq: seq, toSeq: seq, classes: classesOfBatch(lost), exact: true, reason })
 }
 
 /** The batches of a file that is going or gone: those pending are lost, the others no longer kept as copies. */
@@ -209,8 +220,10 @@ export function forgetBatches(state: StoreState, file: ClosedFile, reason: strin
   for (const run of file.batches) {
     const pending = state.epochs.find(run.epoch)?.pending.filter(batch => batch.file === file.no) ?? []
     const inRun = pending.filter(batch => batch.seq >= run.fromSeq && batch.seq <= run.toSeq)
-    const lost = inRun.reduce((sum, batch) => sum + batch.readings, 0)
-    if (inRun.length <= run.toSeq - run.fromSeq) state.ledger.giveUp({ ...run, readings: run.readings - lost })
+    const lost = inRun.reduce((sum, batch) => plus(sum, classesOfBatch(batch)), noReadings)
+    if (inRun.length <= run.toSeq - run.fromSeq) {
+      state.ledger.giveUp({ ...run, ...batchReadings(minus(classesOfBatch(run), lost)) })
+    }
     for (const { seq } of inRun) loseBatch(state, run.epoch, seq, reason)
   }
 }

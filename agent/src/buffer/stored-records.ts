@@ -4,14 +4,22 @@
 import { crc32 } from 'node:zlib'
 import { TributaryError } from '@tributary/shared/errors'
 import type { StoredDeadLetter } from './buffer.ts'
+import type { ClassCounts } from './counters.ts'
 
 export interface StoredRow {
   readonly n: number
   readonly readings: number
+  /** Of the readings, those of class aggregate, and those of class alarm; 0 in files of layouts 1 and 2. */
+  readonly held: number
+  readonly alarms: number
   /** Layout of receipts.ts. */
   readonly receipts: Uint8Array | null
   /** Layout of row-codec.ts. */
   readonly data: Uint8Array
+}
+
+export function classesOfRow({ readings, held, alarms }: StoredRow): ClassCounts {
+  return { raw: readings - held - alarms, aggregate: held, alarm: alarms }
 }
 
 export interface BatchEntry {
@@ -23,6 +31,10 @@ export interface BatchEntry {
   readonly nextRow: number
   readonly nextOffset: number
   readonly readings: number
+  /** Of the readings, those of class alarm; 0 in files of layouts 1 and 2. */
+  readonly alarms: number
+  /** Readings that its aggregates stand for. */
+  readonly aggregated: number
   readonly newestUs: number
 }
 
@@ -30,22 +42,35 @@ export interface StoredBatch extends BatchEntry {
   readonly body: Uint8Array
 }
 
-/** Identities of rows, and of batches of layout 1, leave the last two numbers out. */
-const identity = new Float64Array(8)
+/** Identities of rows, and of batches of layout 1, have 6 numbers; of batches 8, of those with alarms or aggregates 10. */
+const identity = new Float64Array(10)
 const identityBytes = new Uint8Array(identity.buffer)
 const shortIdentityBytes = identityBytes.subarray(0, 6 * 8)
+const rawIdentityBytes = identityBytes.subarray(0, 8 * 8)
 const nothing = new Uint8Array(0)
 
 export function rowCrc(row: StoredRow): number {
   identity.fill(0)
-  identity.set([row.n, row.readings, row.receipts?.length ?? 0])
+  identity.set([row.n, row.readings, row.receipts?.length ?? 0, row.held, row.alarms])
   return crc32(row.data, crc32(row.receipts ?? nothing, crc32(shortIdentityBytes)))
 }
 
 export function batchCrc(batch: StoredBatch): number {
-  const { epoch, seq, nextRow, nextOffset, readings, newestUs, firstRow, firstOffset } = batch
-  identity.set([epoch, seq, nextRow, nextOffset, readings, newestUs, firstRow ?? 0, firstOffset ?? 0])
-  return crc32(batch.body, crc32(firstRow === null ? shortIdentityBytes : identityBytes))
+  const { epoch, seq, nextRow, nextOffset, readings, newestUs, firstRow, firstOffset, alarms, aggregated } = batch
+  identity.set([
+    epoch,
+    seq,
+    nextRow,
+    nextOffset,
+    readings,
+    newestUs,
+    firstRow ?? 0,
+    firstOffset ?? 0,
+    alarms,
+    aggregated,
+  ])
+  const long = alarms > 0 || aggregated > 0 ? identityBytes : rawIdentityBytes
+  return crc32(batch.body, crc32(firstRow === null ? shortIdentityBytes : long))
 }
 
 export function letterCrc(letter: StoredDeadLetter): number {

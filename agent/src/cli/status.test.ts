@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { type Counters, changed } from '../buffer/counters.ts'
 import { drainingStatus } from '../health/test-status.ts'
 import { describeStatus } from './status.ts'
 
@@ -9,6 +10,20 @@ test('a drain says what waits since when, how fast it leaves, how long it will t
   )
   expect(lines.join('\n')).toContain('resealed   1 batches')
   expect(lines.join('\n')).toContain('sending to https://hub through http://proxy:3128;')
+})
+
+test('the readings are told as the sum that they are, by class where there is more than raw', () => {
+  const { buffer } = drainingStatus
+  const readings = (counters: Counters) =>
+    describeStatus({ ...drainingStatus, buffer: { ...buffer, counters } }).filter(line => /^(readings| )/.test(line))
+  const one = '1000 accepted = 1000 stored + 0 folded + 0 suppressed'
+  expect(readings(buffer.counters)).toEqual([`readings   ${one} + 0 dead-lettered + 0 evicted; 0 maybe twice`])
+  const alarm = { accepted: 7, stored: 4, folded: 0, suppressed: 2, evicted: 1 }
+  expect(readings(changed(buffer.counters, 'alarm', alarm))).toEqual([
+    'readings   1007 accepted = 1004 stored + 0 folded + 2 suppressed + 0 dead-lettered + 1 evicted; 0 maybe twice',
+    `  raw      ${one} + 0 evicted`,
+    '  alarm    7 accepted = 4 stored + 0 folded + 2 suppressed + 1 evicted',
+  ])
 })
 
 test('a long time left is told in minutes; when nothing leaves, that', () => {

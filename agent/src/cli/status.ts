@@ -2,6 +2,7 @@
 import type { Command } from '@tributary/shared/cli'
 import { formatBytes, formatDuration } from '@tributary/shared/config-schema'
 import type { BufferStats } from '../buffer/buffer.ts'
+import type { ClassCounters, Counters } from '../buffer/counters.ts'
 import { type AgentStatus, unreadiness } from '../health/agent-status.ts'
 import type { UplinkStatus } from '../uplink/uplink-status.ts'
 import { configOption, readConfigOption } from './config-option.ts'
@@ -35,7 +36,6 @@ export function describeStatus({
   rssBytes,
   sabotage,
 }: AgentStatus): string[] {
-  const { accepted, stored, suppressed, deadLettered, evicted, maybeDuplicate } = buffer.counters
   return [
     `agent      ${name}, version ${version}, pid ${pid}, since ${startedAt}, ${Math.round(rssBytes / 1e6)} MB of memory`,
     enrolment === null
@@ -46,7 +46,7 @@ export function describeStatus({
         `source     ${source.name}: ${source.state}, ${source.detail}, ${source.messages} messages, ${source.deadLettered} not decoded, ${source.duplicates} told again`,
     ),
     `buffer     ${buffer.writable ? 'writable' : 'CANNOT COMMIT'}, ${buffer.backlogReadings} readings wait, ${buffer.files} files, ${formatBytes(buffer.bytes)}`,
-    `readings   ${accepted} accepted = ${stored} stored + ${suppressed} suppressed + ${deadLettered} dead-lettered + ${evicted} evicted; ${maybeDuplicate} maybe twice`,
+    ...describeCounters(buffer.counters),
     ...(buffer.deadLetters === 0
       ? []
       : [`letters    ${buffer.deadLetters} payloads did not decode: tributary-agent deadletter list`]),
@@ -55,6 +55,18 @@ export function describeStatus({
       ? 'uplink     off'
       : `uplink     ${uplink.state} to ${uplink.hub}${uplink.proxy === null ? '' : ` through ${uplink.proxy}`}${uplink.detail === '' ? '' : `: ${uplink.detail}`}; ${uplink.sentBatches} batches, ${uplink.sentReadings} readings sent`,
     ...sabotage.map(word => `SABOTAGE   ${word}`),
+  ]
+}
+
+/** The law of promise 3; by class where there is more than raw. */
+function describeCounters({ classes, deadLettered, maybeDuplicate, ...all }: Counters): string[] {
+  const law = ({ stored, folded, suppressed, evicted }: Omit<ClassCounters, 'class'>, letters = '') =>
+    `${stored} stored + ${folded} folded + ${suppressed} suppressed${letters} + ${evicted} evicted`
+  const used = classes.filter(one => one.accepted > 0)
+  const byClass = used.some(one => one.class !== 'raw') ? used : []
+  return [
+    `readings   ${all.accepted} accepted = ${law(all, ` + ${deadLettered} dead-lettered`)}; ${maybeDuplicate} maybe twice`,
+    ...byClass.map(one => `${`  ${one.class}`.padEnd(11)}${one.accepted} accepted = ${law(one)}`),
   ]
 }
 

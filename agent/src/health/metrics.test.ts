@@ -6,6 +6,9 @@ test('a drain is told by lane', async () => {
   const text = await createMetrics(async () => drainingStatus).render()
   for (const line of [
     'buffer_backlog_readings 800',
+    'readings_folded_total 0',
+    'class_readings_total{class="raw",fate="accepted"} 1000',
+    'class_readings_total{class="alarm",fate="evicted"} 0',
     'buffer_backlog_ranges 2',
     'buffer_oldest_seconds 1748779200',
     'batches_resealed_total 1',

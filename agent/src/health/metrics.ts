@@ -120,6 +120,11 @@ const counters: readonly Definition[] = [
   one('readings_accepted_total', 'Readings accepted since the first start', status => status.buffer.counters.accepted),
   one('readings_stored_total', 'Readings stored since the first start', status => status.buffer.counters.stored),
   one(
+    'readings_folded_total',
+    'Readings that went into aggregates only since the first start',
+    status => status.buffer.counters.folded,
+  ),
+  one(
     'readings_suppressed_total',
     'Readings left out by policy since the first start',
     status => status.buffer.counters.suppressed,
@@ -139,6 +144,15 @@ const counters: readonly Definition[] = [
     'Readings kept although they may repeat another, since the first start',
     status => status.buffer.counters.maybeDuplicate,
   ),
+  {
+    name: 'class_readings_total',
+    help: 'Readings since the first start by class of series: accepted is the sum of the other fates',
+    labels: ['class', 'fate'],
+    values: ({ buffer }) =>
+      buffer.counters.classes.flatMap(({ class: name, ...fates }) =>
+        Object.entries(fates).map(([fate, value]) => ({ labels: { class: name, fate }, value })),
+      ),
+  },
   one('uplink_batches_total', 'Batches stored by the hub since the start', status => status.uplink?.sentBatches),
   one('uplink_readings_total', 'Readings stored by the hub since the start', status => status.uplink?.sentReadings),
   one('uplink_bytes_total', 'Bytes of batches stored by the hub since the start', status => status.uplink?.sentBytes),

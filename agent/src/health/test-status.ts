@@ -1,7 +1,8 @@
 /** For tests: the status of an agent that drains a backlog. */
+import { changed, noCounters } from '../buffer/counters.ts'
 import type { AgentStatus } from './agent-status.ts'
 
-const counters = { accepted: 1000, stored: 1000, suppressed: 0, deadLettered: 0, evicted: 0, maybeDuplicate: 0 }
+const counters = changed(noCounters, 'raw', { accepted: 1000, stored: 1000 })
 const live = { unsealedReadings: 20, inFlight: 1, sentBatches: 3, sentReadings: 60, sentBytes: 300 }
 const backlog = { unsealedReadings: 700, inFlight: 4, sentBatches: 9, sentReadings: 9000, sentBytes: 27_000 }
 

@@ -6,6 +6,7 @@ import { fields, type Lane, parseBatchField, paths } from '@tributary/shared/pro
 import { signResponse, verifyRequest } from '@tributary/shared/signature'
 import { generateKeyPair } from '@tributary/shared/signature-keys'
 import type { BufferStats, SealedBatch } from '../buffer/buffer.ts'
+import { noCounters } from '../buffer/counters.ts'
 import type { Identity } from '../identity/identity.ts'
 import type { UplinkOptions } from './uplink.ts'
 
@@ -95,7 +96,6 @@ export class MemoryBuffer implements UplinkBuffer {
     const sealedReadings = this.sealed
       .filter(batch => this.#pending.has(batch.seq))
       .reduce((sum, batch) => sum + batch.readings, 0)
-    const counters = { accepted: 0, stored: 0, suppressed: 0, deadLettered: 0, evicted: 0, maybeDuplicate: 0 }
     const { live, backlog } = this.#unsealed
     return {
       files: 1,
@@ -108,7 +108,7 @@ export class MemoryBuffer implements UplinkBuffer {
       deadLetters: 0,
       sealedPending: this.#pending.size,
       resealedBatches: 0,
-      counters,
+      counters: noCounters,
       losses: [],
       writable: true,
     }

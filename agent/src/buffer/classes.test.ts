@@ -1,0 +1,184 @@
+/** What each class of series has of its readings, through seals, losses and damage. Marks are set as policies set them: at commit. */
+import { cpSync, mkdtempSync, rmSync, statSync, truncateSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import fc from 'fast-check'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { SealedBatch } from './buffer.ts'
+import { bufferConfig } from './buffer-config.ts'
+import { contents, lawHolds, message, reading } from './buffer-suite.ts'
+import { byClass, type ClassCounts, ofClass, type SeriesClass } from './counters.ts'
+import { type Group, PendingGroup } from './group.ts'
+import { Mark } from './row-codec.ts'
+import { Store, type StoreStats } from './store.ts'
+
+const header = { agentId: 'ag-classes', bootId: 'boot', monotonicUs: 1, wallUs: 1 }
+const markOf = { raw: 0, aggregate: Mark.held, alarm: Mark.alarm } as const
+const MiB = 1024 * 1024
+
+let folder: string
+let store: Store
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tributary-classes-'))
+  store = open()
+})
+afterEach(() => {
+  store.run({ op: 'close' })
+  rmSync(folder, { recursive: true, force: true })
+})
+
+function open(): Store {
+  const config = bufferConfig({ folder, ballastBytes: 0, minFreeBytes: 0, maxBytes: MiB, fileBytes: 64 * 1024 })
+  return new Store({ config, epoch: Math.ceil(Math.random() * 1e9), sabotage: 'fsync-off' })
+}
+
+/** One row of readings of these classes, in this order, each of about `bytes`. */
+function groupOf(classes: readonly SeriesClass[], bytes: number): Group {
+  const forming = new PendingGroup()
+  const readings = classes.map((name, index) => reading(name, index, 'x'.repeat(bytes)))
+  forming.add(message(readings), 0, () => undefined)
+  const { group } = forming.take()
+  return { ...group, columns: { ...group.columns, marks: Uint8Array.from(classes, name => markOf[name]) } }
+}
+
+function commit(classes: readonly SeriesClass[], bytes = 1): void {
+  store.run({ op: 'commit', group: groupOf(classes, bytes) })
+  store.maintain()
+}
+
+function stats(): StoreStats {
+  return store.run({ op: 'stats' }) as StoreStats
+}
+
+function pending(max: number): readonly SealedBatch[] {
+  return store.run({ op: 'pending', max, after: null }) as readonly SealedBatch[]
+}
+
+function fates(fate: 'accepted' | 'stored' | 'folded' | 'evicted'): ClassCounts {
+  const { counters } = stats()
+  return byClass(name => ofClass(counters, name)[fate])
+}
+
+/** As a kill would leave it: the folder with its log, opened again by another store. */
+function crash(harm: () => void = () => undefined): void {
+  const copy = mkdtempSync(join(tmpdir(), 'tributary-classes-'))
+  cpSync(folder, copy, { recursive: true })
+  store.run({ op: 'close' })
+  rmSync(folder, { recursive: true, force: true })
+  folder = copy
+  harm()
+  store = open()
+}
+
+test('a commit counts what it is told by class, and held readings are not backlog', () => {
+  commit(['raw', 'raw', 'alarm', 'aggregate', 'raw', 'aggregate'])
+  const before = stats()
+  expect(before).toMatchObject({ backlogReadings: 4, counters: { accepted: 6, stored: 4, folded: 2 } })
+  expect(fates('accepted')).toEqual({ raw: 3, aggregate: 2, alarm: 1 })
+  expect(lawHolds(before.counters)).toBe(true)
+  crash()
+  expect(stats()).toMatchObject({ backlogReadings: 4, counters: before.counters })
+})
+
+test('rows missing within the tail are lost by class', () => {
+  for (let round = 0; round < 4; round++) commit(['raw', 'alarm', 'alarm', 'aggregate'])
+  store.run({ op: 'close' })
+  const tail = new Database(join(folder, '000001.db'))
+  tail.exec('DELETE FROM row WHERE n = 2')
+  tail.close()
+  store = open()
+  expect(fates('evicted')).toEqual({ raw: 1, aggregate: 0, alarm: 2 })
+  expect(stats()).toMatchObject({ backlogReadings: 9, losses: [{ readings: 3, reason: 'corrupt' }] })
+})
+
+test('rows missing at the end are lost by class, as the high-water mark counted them', () => {
+  commit(['raw', 'alarm'])
+  const whole = statSync(join(folder, '000001.db-wal')).size
+  commit(['alarm', 'alarm', 'raw', 'aggregate'])
+  crash(() => truncateSync(join(folder, '000001.db-wal'), whole))
+  expect(fates('accepted')).toEqual({ raw: 2, aggregate: 1, alarm: 3 })
+  expect(fates('evicted')).toEqual({ raw: 1, aggregate: 1, alarm: 2 })
+  expect(lawHolds(stats().counters)).toBe(true)
+})
+
+test('a file that is gone costs each class what the catalogue knows of it', () => {
+  while (stats().files < 3) commit(['raw', 'alarm', 'alarm'], 3000)
+  const inFile = stats()
+  store.run({ op: 'close' })
+  rmSync(join(folder, '000001.db'))
+  store = open()
+  const lost = fates('evicted')
+  expect(lost.alarm).toBeGreaterThan(0)
+  expect(lost.alarm).toBe(2 * lost.raw)
+  expect(stats().backlogReadings).toBe(inFile.backlogReadings - lost.raw - lost.alarm)
+})
+
+test('a sealed batch that is evicted costs each class what the batch held', () => {
+  commit(['raw', 'alarm', 'alarm'], 3000)
+  store.run({ op: 'seal', maxReadings: 10, lane: 'live', header })
+  crash()
+  while (fates('evicted').raw === 0) commit(['raw', 'raw'], 3000)
+  expect(fates('evicted').alarm).toBe(2)
+  expect(lawHolds(stats().counters)).toBe(true)
+})
+
+const classes = fc.array(fc.constantFrom('raw' as const, 'raw' as const, 'alarm' as const), {
+  minLength: 1,
+  maxLength: 20,
+})
+const step = fc.oneof(
+  { weight: 5, arbitrary: classes },
+  {
+    weight: 3,
+    arbitrary: fc.constantFrom(
+      'seal' as const,
+      'acknowledge' as const,
+      'split' as const,
+      'crash' as const,
+      'probe' as const,
+    ),
+  },
+)
+
+test('whatever happens, each class is accounted for to the reading', () => {
+  let evictedAlarms = 0
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 30, maxLength: 90, size: 'max' }), steps => {
+      store.run({ op: 'close' })
+      rmSync(folder, { recursive: true, force: true })
+      folder = mkdtempSync(join(tmpdir(), 'tributary-classes-'))
+      store = open()
+      const accepted: Record<SeriesClass, number> = { raw: 0, aggregate: 0, alarm: 0 }
+      const acknowledged = new Map<string, SealedBatch>()
+      for (const one of steps) {
+        if (typeof one !== 'string') {
+          commit(one, 3500)
+          for (const name of one) accepted[name]++
+        } else if (one === 'seal') store.run({ op: 'seal', maxReadings: 15, lane: 'live', header })
+        else if (one === 'split') store.run({ op: 'split', freshMs: 0 })
+        else if (one === 'probe') store.run({ op: 'probe' })
+        else if (one === 'crash') crash()
+        else {
+          const [first] = pending(1)
+          if (!first) continue
+          store.run({ op: 'acknowledge', epoch: first.epoch, seq: first.seq })
+          acknowledged.set(`${first.epoch}/${first.seq}`, first)
+        }
+        const { counters, losses } = stats()
+        expect(lawHolds(counters)).toBe(true)
+        expect(fates('accepted')).toEqual(accepted)
+        expect(losses.reduce((sum, { readings }) => sum + readings, 0)).toBe(counters.evicted)
+      }
+      evictedAlarms += fates('evicted').alarm
+      while (store.run({ op: 'seal', maxReadings: 500, lane: 'backlog', header }));
+      while (store.run({ op: 'seal', maxReadings: 500, lane: 'live', header }));
+      for (const batch of pending(1000)) acknowledged.set(`${batch.epoch}/${batch.seq}`, batch)
+      const devices = [...acknowledged.values()].flatMap(({ body }) => contents(body).map(([device]) => device))
+      expect(fates('stored')).toEqual(byClass(name => devices.filter(device => device === name).length))
+    }),
+    { numRuns: 15 },
+  )
+  expect(evictedAlarms).toBeGreaterThan(0)
+})
