@@ -6,7 +6,6 @@
 import { OpenAPIHono } from '@hono/zod-openapi'
 import { isTributaryError, TributaryError } from '@tributary/shared/errors'
 import { mediaTypes, paths } from '@tributary/shared/protocol'
-import { signResponse } from '@tributary/shared/signature'
 import type { Context, MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { HTTPException } from 'hono/http-exception'
@@ -18,7 +17,7 @@ import { type FinishedRequest, requestLog } from './middleware/request-log.ts'
 import { problemOf, statusOf, toTributaryError } from './problem.ts'
 import { agentRoutes } from './routes/agents.ts'
 import { anomalyRoutes } from './routes/anomalies.ts'
-import { batchRoutes, requestHeaders } from './routes/batches.ts'
+import { batchRoutes } from './routes/batches.ts'
 import { consoleHeaders, consoleRoutes } from './routes/console.ts'
 import { deadLetterRoutes } from './routes/dead-letters.ts'
 import { enrollRoute } from './routes/enroll.ts'
@@ -33,6 +32,7 @@ import { streamRoute } from './routes/stream.ts'
 import { tokenRoutes } from './routes/tokens.ts'
 import { refuseInvalid } from './schemas.ts'
 import type { HubApp, HubEnv, HubServices } from './services.ts'
+import { signedHeaders } from './signed-answer.ts'
 
 /** Longest JSON body of a request of people or of an enrolment, bytes. Batches have their own bound. */
 const maxJsonBytes = 16 * 1024
@@ -98,19 +98,8 @@ function answerError(hub: HubServices, thrown: unknown, c: Context<HubEnv>): Res
   const headers: Record<string, string> = { 'content-type': mediaTypes.problem }
   if (status === 429 || status === 503) headers['retry-after'] = String(error.retryAfterS ?? defaultRetryAfterS)
   if (status === 401) headers['www-authenticate'] = 'Bearer'
-  if (isTributaryError(error, 'clock-skew')) Object.assign(headers, signed(hub, c, status, body, nowMs))
+  if (isTributaryError(error, 'clock-skew')) Object.assign(headers, signedHeaders(hub, c, status, body, nowMs))
   return c.body(body, status, headers)
-}
-
-/** Only an answer that the hub signed may move an agent's clock. */
-function signed(hub: HubServices, c: Context<HubEnv>, status: number, body: Uint8Array, nowMs: number) {
-  return signResponse({
-    status,
-    body,
-    requestHeaders: requestHeaders(c),
-    privateKey: hub.hubKey.privateKey,
-    createdS: nowMs / 1000,
-  })
 }
 
 /** What Hono's own validators throw: a body that is not JSON. */

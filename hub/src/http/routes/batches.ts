@@ -4,12 +4,12 @@
  */
 import { z } from '@hono/zod-openapi'
 import { mediaTypes, paths } from '@tributary/shared/protocol'
-import type { FieldMap } from '@tributary/shared/signature'
 import type { Context } from 'hono'
 import type { IncomingRequest } from '../../ingest/ingest.ts'
 import { jsonBatch } from '../../ingest/json-batch.ts'
 import { agentId, json, problem, problems } from '../schemas.ts'
 import type { HubApp, HubEnv, HubServices } from '../services.ts'
+import { requestHeaders, signedHeaders } from '../signed-answer.ts'
 
 const reason = z.enum(['non-finite', 'future', 'before-2000', 'cardinality', 'name', 'string-too-long', 'string-nul'])
 
@@ -29,8 +29,15 @@ const refusal = (description: string) => ({ description, content: { [mediaTypes.
 
 export function batchRoutes(app: HubApp, hub: HubServices): void {
   app.post(paths.batches, async c => c.json(await hub.ingest.take(incoming(c))))
-  app.get(paths.hello, async c => c.json(await hub.ingest.hello(incoming(c))))
+  app.get(paths.hello, async c => answerHello(hub, c))
   describe(app)
+}
+
+/** Signed, so that an agent may take its time from it. */
+async function answerHello(hub: HubServices, c: Context<HubEnv>): Promise<Response> {
+  const said = await hub.ingest.hello(incoming(c))
+  const body = Buffer.from(JSON.stringify(said))
+  return c.body(body, 200, { 'content-type': mediaTypes.json, ...signedHeaders(hub, c, 200, body, said.hubTimeMs) })
 }
 
 function incoming(c: Context<HubEnv>): IncomingRequest {
@@ -47,11 +54,6 @@ function incoming(c: Context<HubEnv>): IncomingRequest {
 function pathOf(url: string): string {
   const { pathname, search } = new URL(url)
   return pathname + search
-}
-
-/** Lower-case names, several lines of one field as node:http joins them. */
-export function requestHeaders(c: Context<HubEnv>): FieldMap {
-  return c.env?.incoming?.headers ?? Object.fromEntries(c.req.raw.headers)
 }
 
 /** These routes have no validators, so the document learns of them here. */
@@ -91,7 +93,7 @@ function describe(app: HubApp): void {
     summary: 'The hub’s time and the agent’s own standing; signed, with a nonce',
     security: signed,
     responses: {
-      200: json(helloAnswer, 'Known and not revoked'),
+      200: json(helloAnswer, 'Known and not revoked; the hub signs this answer'),
       401: refusal('Not signed, a nonce used before, or the clock is off'),
       403: refusal('The agent was revoked'),
     },
