@@ -19,6 +19,7 @@ const floors: Record<string, readonly (readonly string[])[]> = {
     ['uplink', 'aggregate', 'sources'],
     ['decode', 'buffer', 'health'],
     ['config', 'identity'],
+    ['time'],
   ],
   hub: [
     ['main.ts'],

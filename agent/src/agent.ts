@@ -18,7 +18,7 @@ import { openBuffer } from './buffer/sqlite-buffer.ts'
 import type { AgentConfig } from './config/agent-config.ts'
 import { makeDataFolder } from './config/data-folder.ts'
 import type { SabotageName } from './config/sabotage.ts'
-import { bufferSlice, uplinkSlice } from './config/stage-configs.ts'
+import { bufferSlice, trustOf, uplinkSlice } from './config/stage-configs.ts'
 import { createDecoder, type Decoder } from './decode/decoder.ts'
 import type { AgentStatus, NamedSourceStatus } from './health/agent-status.ts'
 import { createDeadLetters } from './health/dead-letters.ts'
@@ -33,6 +33,10 @@ import { Credentials, parsePasswordFile } from './sources/mqtt/credentials.ts'
 import { MqttSource } from './sources/mqtt/mqtt-source.ts'
 import { SerialSource } from './sources/serial/serial-source.ts'
 import type { Accept } from './sources/source.ts'
+import { AgentClock, type Stamp } from './time/agent-clock.ts'
+import { BootClock } from './time/boot-clock.ts'
+import { reportLearned } from './time/report-learned.ts'
+import { WallWatch } from './time/wall-watch.ts'
 import { Uplink } from './uplink/uplink.ts'
 import { uplinkConfig } from './uplink/uplink-config.ts'
 
@@ -65,6 +69,7 @@ export class Agent {
   readonly #metrics: Metrics
   /** What to undo at the stop, last first. */
   readonly #undo: (() => Promise<unknown>)[] = []
+  readonly #clock: AgentClock
   #identity: Identity | null = null
   #buffer: ReadingBuffer | null = null
   #uplink: Uplink | null = null
@@ -75,6 +80,7 @@ export class Agent {
 
   constructor(options: AgentOptions) {
     this.#options = options
+    this.#clock = new AgentClock(new BootClock(), trustOf(options.config))
     this.#metrics = createMetrics(() => this.status())
   }
 
@@ -87,6 +93,7 @@ export class Agent {
       await makeDataFolder(config.dataDir)
       this.#identity = await loadIdentity(config.dataDir)
       const buffer = await this.#startBuffer()
+      this.#startClock()
       const decoder = createDecoder({ routes: config.decode.routes, maxPayloadBytes: config.mqtt.maxPayload })
       if (this.#identity === null) this.#awaitEnrolment(buffer)
       else this.#startUplink(buffer, this.#identity)
@@ -125,6 +132,7 @@ export class Agent {
           : { agentId: identity.agentId, site: identity.site, hub: config.hub.url ?? identity.hub },
       sources: this.#sourceStatus(),
       buffer: await this.#buffer.stats(),
+      clock: this.#clock.status(),
       uplink: this.#uplink?.status() ?? null,
       rssBytes: process.memoryUsage.rss(),
       sabotage: [...sabotage],
@@ -143,6 +151,7 @@ export class Agent {
     const { config, sabotage, log } = this.#options
     const buffer = await openBuffer({
       ...bufferSlice(config),
+      clock: this.#clock,
       agentId: () => this.#identity?.agentId ?? null,
       notify: notice => log.warn(notice),
       sabotage: bufferSabotages.find(name => sabotage.has(name)) ?? null,
@@ -152,11 +161,26 @@ export class Agent {
     return buffer
   }
 
+  #startClock(): void {
+    const { log } = this.#options
+    const watch = new WallWatch({
+      clock: this.#clock,
+      onLearned: (source, learned) => reportLearned(log, this.#clock, source, learned),
+      onStep: byUs => {
+        log.warn({ byMs: Math.round(byUs / 1000) }, "this machine's clock was set; readings are not stamped by it")
+        this.#uplink?.askTime()
+      },
+    })
+    this.#undo.push(async () => watch.stop())
+    watch.start()
+  }
+
   #startUplink(buffer: ReadingBuffer, identity: Identity): void {
     const { config, log } = this.#options
     const uplink = new Uplink({
       buffer,
       identity,
+      time: this.#clock,
       config: uplinkConfig(uplinkSlice(config)),
       log: log.child({ stage: 'uplink' }),
     })
@@ -209,6 +233,7 @@ export class Agent {
       accept: this.#accept(buffer),
       buffer,
       decoder,
+      stamp: sabotage.has('wall-stamps') ? wallStamp : () => this.#clock.stamp(),
       sabotage: { ackBeforeCommit: sabotage.has('ack-before-commit'), noDuplicateCheck: sabotage.has('no-dup-check') },
     }
     this.#serial = config.serial.map(
@@ -277,6 +302,11 @@ export class Agent {
     await writeFile(path, `${JSON.stringify({ pid: process.pid, health } satisfies RunFile)}\n`, { mode: 0o600 })
     this.#undo.push(() => rm(path, { force: true }))
   }
+}
+
+/** Sabotage: what the agent's clock is there to avoid. */
+function wallStamp(): Stamp {
+  return { tsUs: Date.now() * 1000, placed: true }
 }
 
 /**

@@ -7,9 +7,13 @@ import { openBuffer } from '../../agent/src/buffer/sqlite-buffer.ts'
 import { parseAgentConfig } from '../../agent/src/config/agent-config.ts'
 import { createDecoder } from '../../agent/src/decode/decoder.ts'
 import { MqttSource } from '../../agent/src/sources/mqtt/mqtt-source.ts'
+import { machineClock } from '../../agent/src/time/agent-clock.ts'
+import { BootClock } from '../../agent/src/time/boot-clock.ts'
 
 const [folder, windowText, mode] = process.argv.slice(2)
+const clock = machineClock(new BootClock())
 const buffer = await openBuffer({
+  clock,
   folder: folder!,
   agentId: () => null,
   windowMs: Number(windowText),
@@ -23,6 +27,7 @@ const source = new MqttSource({
   buffer,
   decoder: createDecoder({ routes: [], maxPayloadBytes: config.maxPayload }),
   maxReceipts: 100_000,
+  stamp: () => clock.stamp(),
   log: pino({ level: 'warn' }),
   sabotage: { ackBeforeCommit: false, noDuplicateCheck: false },
 })

@@ -9,6 +9,8 @@
  *   sealed exactly once or in the ledger, from whichever lane and whatever happens in between.
  * - A sealed batch never changes: contents, epoch, seq and bytes are stored before `seal` resolves; after a restart `pending`
  *   returns it byte for byte. Only `reseal` ends its identity, and gives its readings another.
+ * - A reading that came without a time, while the clock was not trusted, is sealed once its boot is placed in time (place.ts); its lane
+ *   waits until then.
  * - A reading leaves the buffer only by `acknowledge` (then kept as a copy, first to be evicted) or by eviction into the ledger.
  * - After a crash every committed row is readable, or its loss is in the ledger.
  *
@@ -29,7 +31,10 @@ export interface DeadLetter {
   readonly origin: string
   readonly reason: string
   readonly payload: Uint8Array
+  /** Since 1970 UTC; while it is `unplaced`, of the clock of the boot that received it. */
   readonly receivedAtUs: number
+  /** Absent when that time is certain. `uncertain`: it came at that time or before. */
+  readonly arrival?: 'unplaced' | 'uncertain'
 }
 
 export interface StoredDeadLetter extends DeadLetter {
@@ -54,6 +59,8 @@ export interface Message {
   readonly receipt: Receipt | null
   /** Kept although it may repeat an earlier message; counted. */
   readonly maybeDuplicate: boolean
+  /** The times of its readings are of the boot's clock: it was received while no better one was trusted. */
+  readonly unplaced?: boolean
 }
 
 export interface SealedBatch {
@@ -79,7 +86,10 @@ export interface BufferStats {
   readonly unsealedBacklog: number
   /** Ranges behind the live one; each outage that came during a drain adds one, at most 63. */
   readonly backlogRanges: number
+  /** Null when nothing waits, or what waits has no place in time yet. */
   readonly oldestUs: number | null
+  /** Readings of the running boot stored without a place in time, as long as it has none. */
+  readonly unplacedReadings: number
   readonly deadLetters: number
   /** Dead letters pushed out by the bounds, since the first start. */
   readonly deadLettersDropped?: number

@@ -31,12 +31,12 @@ afterEach(() => {
 
 function open(): Store {
   const config = bufferConfig({ folder, ballastBytes: 0, minFreeBytes: 0, maxBytes: MiB, fileBytes: 64 * 1024 })
-  return new Store({ config, epoch: Math.ceil(Math.random() * 1e9), sabotage: 'fsync-off' })
+  return new Store({ config, epoch: Math.ceil(Math.random() * 1e9), sabotage: 'fsync-off', bootId: 'boot' })
 }
 
 /** One row of readings of these classes, in this order, each of about `bytes`. */
 function groupOf(classes: readonly SeriesClass[], bytes: number): Group {
-  const forming = new PendingGroup()
+  const forming = new PendingGroup('boot')
   const readings = classes.map((name, index) => reading(name, index, 'x'.repeat(bytes)))
   forming.add(message(readings), 0, () => undefined)
   const { group } = forming.take()

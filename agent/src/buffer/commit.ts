@@ -6,6 +6,7 @@
 
 import { type ClassCounts, type Counters, changed, plus, unsentReadings } from './counters.ts'
 import type { Group } from './group.ts'
+import { noteUnplaced } from './place.ts'
 import { encodeReceipts } from './receipts.ts'
 import { classesIn, encodeRow } from './row-codec.ts'
 import type { StoreState } from './state.ts'
@@ -40,6 +41,7 @@ export function commitGroup(state: StoreState, group: Group): void {
   state.lastRow = n
   state.tailReadings = plus(state.tailReadings, classes)
   state.unsealed.live.readings += unsentReadings(classes)
+  noteUnplaced(state.times, n, group.columns)
   state.arrivals.note(n, performance.now())
   state.receipts.apply(group.receipts, group.releases)
   writeMark(state)

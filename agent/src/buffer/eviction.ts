@@ -4,7 +4,8 @@
  * - `maxBytes`, and a full disk (a commit that fails with `storage-full`): copies first, then unsent readings and batches, into the
  *   ledger with their exact number. At most the bytes of one commit are above `maxBytes`.
  * - `minFreeBytes`: copies only. Other programs may fill a disk; what is promised is given up only when nothing else can be stored.
- * - `maxAgeMs` for unsent readings, `copyMaxAgeMs` and `copyShare` for copies; the age of a file counts from when it was closed.
+ * - `maxAgeMs` for unsent readings, `copyMaxAgeMs` and `copyShare` for copies; the age of a file counts from when it was closed, by the
+ *   trusted time. While that is not known, or was not then, no file is old.
  * The ledger is durable before a file is unlinked; a file left by a crash in between is removed at the next start.
  * `ballast` is a file of nothing that is given back to a full disk, so that the ledger can be written; made again when there is room.
  */
@@ -21,19 +22,20 @@ import {
   flushState,
   forgetBatches,
   loseUnsealed,
+  nowMs,
   type StoreState,
 } from './state.ts'
 import { isDamage, storageError } from './storage-error.ts'
 import { countInClosed, unsealedIn } from './unsealed.ts'
 
 /** Evict until every bound holds. */
-export function keepBounds(state: StoreState, nowMs: number = Date.now()): void {
+export function keepBounds(state: StoreState, atMs: number | null = nowMs(state)): void {
   const { config } = state
   for (;;) {
     const spare = state.closed.filter(file => isSpare(state, file))
     const spareBytes = spare.reduce((sum, file) => sum + file.bytes, 0)
     const [copy] = spare
-    if (copy && (spareBytes > config.copyShare * config.maxBytes || copy.closedAtMs + config.copyMaxAgeMs < nowMs)) {
+    if (copy && (spareBytes > config.copyShare * config.maxBytes || isOlder(copy, config.copyMaxAgeMs, atMs))) {
       evict(state, copy, 'evicted')
       continue
     }
@@ -43,9 +45,13 @@ export function keepBounds(state: StoreState, nowMs: number = Date.now()): void 
       continue
     }
     const [oldest] = state.closed
-    if (!oldest || oldest.closedAtMs + config.maxAgeMs >= nowMs) return
+    if (!oldest || !isOlder(oldest, config.maxAgeMs, atMs)) return
     evict(state, oldest, 'expired')
   }
+}
+
+function isOlder({ closedAtMs, closedIn }: ClosedFile, ageMs: number, atMs: number | null): boolean {
+  return atMs !== null && closedIn === undefined && closedAtMs + ageMs < atMs
 }
 
 /** Give up copies while the disk has too little left, and have the ballast when it has enough. */

@@ -8,7 +8,7 @@
 import { TributaryError } from '@tributary/shared/errors'
 import { limits, type Reading, type SeriesName } from '@tributary/shared/reading'
 import type { DeadLetter, Message, Receipt } from './buffer.ts'
-import { Kind, type RowColumns, tagOf } from './row-codec.ts'
+import { Kind, Mark, type RowColumns, tagOf } from './row-codec.ts'
 
 export type Done = (error: TributaryError | null) => void
 
@@ -60,6 +60,7 @@ export function heldBytesOf(message: Message): number {
 }
 
 export class PendingGroup {
+  private readonly boot: string
   readings = 0
   heldBytes = 0
   private capacity = minCapacity
@@ -67,6 +68,8 @@ export class PendingGroup {
   private tags = new Uint8Array(minCapacity)
   private tsUs = new Float64Array(minCapacity)
   private values = new Float64Array(minCapacity)
+  private marks = new Uint8Array(minCapacity)
+  private unplaced = false
   private names: string[] = []
   private strings: string[] = []
   private interned = new Map<string, Map<string, Interned>>()
@@ -82,6 +85,11 @@ export class PendingGroup {
   private maybeDuplicate = 0
   private dones: Done[] = []
 
+  /** `boot` is the one whose clock gives the times of unplaced messages. */
+  constructor(boot: string) {
+    this.boot = boot
+  }
+
   get empty(): boolean {
     return this.dones.length === 0
   }
@@ -91,6 +99,7 @@ export class PendingGroup {
     try {
       for (const reading of message.readings) this.addReading(reading)
       if (message.receipt) this.addReceipt(message.receipt)
+      if (message.unplaced) this.markUnplaced(before.readings)
     } catch (error) {
       this.readings = before.readings
       this.names.length = before.names
@@ -122,8 +131,8 @@ export class PendingGroup {
           tsUs: this.tsUs,
           values: this.values,
           strings: this.strings,
-          marks: new Uint8Array(this.readings),
-          boot: '',
+          marks: this.marks,
+          boot: this.unplaced ? this.boot : '',
         },
         receipts: {
           scopes: [...this.scopes.keys()],
@@ -152,6 +161,8 @@ export class PendingGroup {
     this.tags = new Uint8Array(this.capacity)
     this.tsUs = new Float64Array(this.capacity)
     this.values = new Float64Array(this.capacity)
+    this.marks = new Uint8Array(this.capacity)
+    this.unplaced = false
     this.names = []
     this.strings = []
     this.generation++
@@ -189,7 +200,13 @@ export class PendingGroup {
     }
     this.series[at] = series
     this.tsUs[at] = reading.tsUs
+    this.marks[at] = 0
     this.readings++
+  }
+
+  private markUnplaced(from: number): void {
+    this.marks.fill(Mark.unplaced, from, this.readings)
+    this.unplaced ||= from < this.readings
   }
 
   private seriesIndex(name: SeriesName): number {
@@ -232,6 +249,7 @@ export class PendingGroup {
     this.tags = copied(new Uint8Array(this.capacity), this.tags)
     this.tsUs = copied(new Float64Array(this.capacity), this.tsUs)
     this.values = copied(new Float64Array(this.capacity), this.values)
+    this.marks = copied(new Uint8Array(this.capacity), this.marks)
   }
 
   private addReceipt(receipt: Receipt): void {

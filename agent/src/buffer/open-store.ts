@@ -9,6 +9,8 @@
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
+import { BootClock } from '../time/boot-clock.ts'
+import { BootTimes } from '../time/boot-times.ts'
 import { Arrivals } from './arrivals.ts'
 import type { BufferConfig } from './buffer-config.ts'
 import { BufferFile, fileLayout } from './buffer-file.ts'
@@ -50,6 +52,7 @@ import {
   type Progress,
   type Sabotage,
   type StoreState,
+  type TimesState,
 } from './state.ts'
 import { unsealedIn } from './unsealed.ts'
 
@@ -57,6 +60,8 @@ export interface StoreOptions {
   readonly config: BufferConfig
   readonly epoch: number
   readonly sabotage: Sabotage | null
+  /** The boot that runs. */
+  readonly bootId: string
 }
 
 export function openStore(options: StoreOptions): StoreState {
@@ -112,7 +117,7 @@ function fileNumbers(folder: string): number[] {
 }
 
 function load(
-  { config, epoch, sabotage }: StoreOptions,
+  { config, epoch, sabotage, bootId }: StoreOptions,
   { file: tail, no: tailNo, inherited }: OpenedTail,
   mark: MarkFile,
   lock: FolderLock,
@@ -121,6 +126,8 @@ function load(
   const own = tail.state('progress') as Progress | null
   const progress = own ?? inherited.progress
   const ledger = (tail.state('ledger') ?? inherited.ledger) as LedgerState | null
+  const known = (tail.state('times') ?? inherited.times) as TimesState | null
+  const times = new BootTimes(known, bootId)
   const closed = closedFiles(tail.state('catalogue') ?? inherited.catalogue)
   const state: StoreState = {
     config,
@@ -132,7 +139,14 @@ function load(
     epochs: new Epochs([...(progress?.epochs ?? [])]),
     ledger: new Ledger(ledger?.entries ?? [], ledger?.gone ?? []),
     receipts: new ReceiptBook(config.maxReceipts),
-    letters: new DeadLetterBox(config.maxDeadLetters, config.maxDeadLetterBytes, progress?.droppedLetters ?? 0),
+    letters: new DeadLetterBox(
+      config.maxDeadLetters,
+      config.maxDeadLetterBytes,
+      progress?.droppedLetters ?? 0,
+      known?.letters ?? [],
+    ),
+    bootClock: new BootClock(bootId),
+    times,
     tail,
     tailNo,
     tailFirstRow: own?.tailFirstRow ?? (closed.at(-1)?.lastRow ?? 0) + 1,
@@ -156,6 +170,7 @@ function load(
   }
   state.ledger.dirty = tail.state('ledger') === null
   replayTail(state, progress?.row ?? 0, own === null ? inherited : null)
+  if (!known?.boots.some(({ boot }) => boot === bootId)) state.letters.bootChanged(times.previous)
   state.epochs.get(epoch)
   return state
 }

@@ -11,7 +11,7 @@ import { noReadings, plus } from './counters.ts'
 import type { Mark } from './mark.ts'
 import { batchRanges, removeDatabase, syncFolder } from './rotate.ts'
 import { quarantine, replaceFile, type Salvaged, salvage } from './salvage.ts'
-import { type ClosedFile, closedFiles, filePath, type LedgerState, type Progress } from './state.ts'
+import { type ClosedFile, closedFiles, filePath, type LedgerState, type Progress, type TimesState } from './state.ts'
 import { isDamage, isUnreadable } from './storage-error.ts'
 import { type BatchEntry, classesOfRow } from './stored-records.ts'
 
@@ -27,11 +27,12 @@ export interface Inherited {
   readonly progress: Progress | null
   readonly catalogue: readonly ClosedFile[]
   readonly ledger: LedgerState | null
+  readonly times: TimesState | null
   /** Batches of the files from the one that told `progress` on, in the order in which they were sealed. */
   readonly batches: readonly { readonly batch: BatchEntry; readonly file: number }[]
 }
 
-const nothingInherited: Inherited = { progress: null, catalogue: [], ledger: null, batches: [] }
+const nothingInherited: Inherited = { progress: null, catalogue: [], ledger: null, times: null, batches: [] }
 /** A file of so few bytes with nothing in it was being made when the process ended. */
 const halfMadeBytes = 32 * 1024
 
@@ -149,10 +150,10 @@ function inherit(folder: string, numbers: readonly number[], no: number): Inheri
     const described = describeFile(folder, other)
     between.unshift(described.file)
     batches.unshift(...described.batches)
-    const { progress, catalogue, ledger } = described
+    const { progress, catalogue, ledger, times } = described
     if (progress) {
       const earlier = catalogue.filter(file => numbers.includes(file.no) && file.no < other)
-      return { progress, catalogue: [...earlier, ...between], ledger, batches }
+      return { progress, catalogue: [...earlier, ...between], ledger, times, batches }
     }
   }
   return { ...nothingInherited, catalogue: between, batches }
@@ -164,7 +165,7 @@ function describeFile(folder: string, no: number): Inherited & { readonly file: 
   const rows = saved.rows
   const first = rows[0]?.n ?? 1
   const last = rows.at(-1)?.n ?? 0
-  const { size: bytes, mtimeMs } = statSync(path)
+  const { size: bytes } = statSync(path)
   return {
     file: {
       no,
@@ -172,13 +173,15 @@ function describeFile(folder: string, no: number): Inherited & { readonly file: 
       lastRow: last,
       classes: rows.reduce((sum, row) => plus(sum, classesOfRow(row)), noReadings),
       bytes,
-      closedAtMs: Math.floor(mtimeMs),
+      closedAtMs: 0,
+      closedIn: '',
       batches: batchRanges(saved.batches),
       holes: rows.length < last - first + 1,
     },
     progress: (saved.states.get('progress') ?? null) as Progress | null,
     catalogue: closedFiles(saved.states.get('catalogue') ?? []),
     ledger: (saved.states.get('ledger') ?? null) as LedgerState | null,
+    times: (saved.states.get('times') ?? null) as TimesState | null,
     batches: saved.batches.map(({ body: _, ...batch }) => ({ batch, file: no })),
   }
 }

@@ -7,9 +7,10 @@
 import { existsSync } from 'node:fs'
 import { type ClassCounts, everKept, minus, noReadings, plus, unsentOf, unsentReadings } from './counters.ts'
 import { type Inherited, isKnownHole } from './open-tail.ts'
+import { noteUnplaced } from './place.ts'
 import { holds, touches } from './ranges.ts'
 import { decodeReceipts } from './receipts.ts'
-import { decodeRowCounters } from './row-codec.ts'
+import { decodeRow, decodeRowCounters } from './row-codec.ts'
 import { filePath, fileToRead, loseUnsealed, type StoreState } from './state.ts'
 import { isDamage } from './storage-error.ts'
 import { type BatchEntry, classesOfRow, type StoredRow } from './stored-records.ts'
@@ -33,6 +34,7 @@ export function replayTail(state: StoreState, progressRow: number, inherited: In
   const holes: Hole[] = []
   let n = state.tailFirstRow - 1
   let data: Uint8Array | null = null
+  const timesRow = state.times.row
   for (const row of state.tail.rows()) {
     if (row.n > n + 1 && !isKnownHole(state.tailHoles, n + 1, row.n - 1)) {
       const before = data ?? lastClosedRow(state)?.data ?? null
@@ -45,6 +47,7 @@ export function replayTail(state: StoreState, progressRow: number, inherited: In
     const classes = classesOfRow(row)
     state.tailReadings = plus(state.tailReadings, classes)
     if (row.n > progressRow) state.unsealed.live.readings += unsentReadings(classes)
+    if (state.times.mayHaveMore && row.n > timesRow) noteUnplaced(state.times, row.n, decodeRow(row.data).columns)
     if (!row.receipts) continue
     const { columns, releases } = decodeReceipts(row.receipts)
     state.receipts.apply(columns, releases)

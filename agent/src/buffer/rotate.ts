@@ -11,7 +11,7 @@ import { type BatchId, type BatchReadings, batchReadings, classesOfBatch } from 
 import type { GoneRange } from './ledger.ts'
 import { encodeReceipts, receiptColumns } from './receipts.ts'
 import { encodeRow } from './row-codec.ts'
-import { type ClosedFile, filePath, type StoreState, stateWritten, writeMark, writeState } from './state.ts'
+import { type ClosedFile, filePath, nowMs, type StoreState, stateWritten, writeMark, writeState } from './state.ts'
 import { isDamage } from './storage-error.ts'
 
 export function rotateWhenFull(state: StoreState): boolean {
@@ -33,6 +33,7 @@ export function rotate(state: StoreState): void {
   state.dirty = true
   state.catalogueDirty = true
   state.ledger.dirty = true
+  state.times.dirty = true
   state.lastRow++
   try {
     const tail = BufferFile.create(path, { fsyncOff: state.sabotage === 'fsync-off' })
@@ -93,10 +94,16 @@ function describe(state: StoreState): ClosedFile {
     lastRow: state.lastRow,
     classes: state.tailReadings,
     bytes: state.tail.bytes,
-    closedAtMs: Date.now(),
+    ...closedNow(state),
     batches: batchesOfTail(state),
     holes: state.tailHoles.length > 0,
   }
+}
+
+function closedNow(state: StoreState): Pick<ClosedFile, 'closedAtMs' | 'closedIn'> {
+  const closedAtMs = nowMs(state)
+  if (closedAtMs !== null) return { closedAtMs }
+  return { closedAtMs: Math.floor(state.bootClock.nowUs() / 1000), closedIn: state.times.current }
 }
 
 function batchesOfTail(state: StoreState): GoneRange[] {

@@ -81,7 +81,7 @@ export function finishReplacements(folder: string): void {
 export function quarantine(path: string, folder: string): void {
   const place = join(folder, 'quarantine')
   mkdirSync(place, { recursive: true, mode: 0o700 })
-  const name = `${Date.now()}-${basename(path)}`
+  const name = `${nextNumber(place)}-${basename(path)}`
   for (const suffix of ['-wal', '-shm', '-journal', '']) {
     if (existsSync(path + suffix)) renameSync(path + suffix, join(place, name + suffix))
   }
@@ -91,6 +91,12 @@ export function quarantine(path: string, folder: string): void {
   for (const old of kept.slice(0, -maxQuarantined)) {
     for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(join(place, old + suffix), { force: true })
   }
+}
+
+/** One above those that are there: the clock may be wrong, and the newest are the ones that are kept. */
+function nextNumber(place: string): string {
+  const numbers = readdirSync(place).map(name => Number.parseInt(name, 10) || 0)
+  return String(Math.max(0, ...numbers) + 1).padStart(13, '0')
 }
 
 function rowOf({ rowid: n, cells }: ScannedRecord): StoredRow | null {

@@ -4,6 +4,9 @@
  * Readings are taken in the order of their rows, at most `maxReadings`; a row may be split. The body, and with it the interval that it
  * was taken from, is stored and fsynced before it is returned. A group of readings that the batch layout refuses (too large) is halved until it fits; one
  * reading that never fits goes to the ledger, so that it cannot stop what follows.
+ *
+ * Sealing comes to rest before a row whose boot has no place in time yet (place.ts). Nothing is delayed by that: the hub cannot be reached
+ * and not be asked for its time, which places every row there is.
  */
 
 import type { BatchHeader, SeriesColumns } from '@tributary/shared/batch/batch'
@@ -13,6 +16,7 @@ import { batchLimits, type Lane } from '@tributary/shared/protocol'
 import type { Quality, Value } from '@tributary/shared/reading'
 import type { SealedBatch } from './buffer.ts'
 import { type ClassCounts, noReadings, plus } from './counters.ts'
+import { place } from './place.ts'
 import { type Cursor, isBefore, type UnsealedRange } from './ranges.ts'
 import { countWithin } from './recount.ts'
 import { repairing } from './repair.ts'
@@ -34,6 +38,8 @@ interface Taken {
   readonly readings: number
   readonly first: Cursor
   readonly next: Cursor
+  /** What follows has no place in time yet. */
+  readonly waits: boolean
 }
 
 /** String bytes in one batch stay well below `batchLimits.inflatedBytes`. */
@@ -52,6 +58,7 @@ export function seal(state: StoreState, maxReadings: number, lane: Lane, header:
     if (!range) return null
     const taken = take(state, range, limit)
     if (taken.readings === 0) {
+      if (taken.waits) return null
       pass(state, taken)
       if (lane === 'live') return null
       continue
@@ -119,7 +126,8 @@ function pass(state: StoreState, { range, first, next, readings }: Taken): void 
   state.unsealed.advance(range, next, readings)
   state.dirty = true
   if (range.to === null || range.readings > 0 || !isBefore(range.from, range.to)) return
-  if (take(state, range, 1).readings === 0) state.unsealed.advance(range, range.to, 0)
+  const { readings: left, waits } = take(state, range, 1)
+  if (left === 0 && !waits) state.unsealed.advance(range, range.to, 0)
 }
 
 /**
@@ -142,6 +150,7 @@ function take(state: StoreState, range: UnsealedRange, limit: number): Taken {
   const names = new Set<string>()
   let readings = 0
   let strings = 0
+  let waits = false
   const first = range.from
   let next = first
   while (readings < limit) {
@@ -150,7 +159,11 @@ function take(state: StoreState, range: UnsealedRange, limit: number): Taken {
       next = range.to ?? next
       break
     }
-    const { columns } = row
+    const columns = placedColumns(state, row)
+    if (!columns) {
+      waits = true
+      break
+    }
     const from = row.n === next.row ? next.offset : 0
     if (parts.length > 0 && !fits(names, columns)) break
     const end = row.n === range.to?.row ? Math.min(columns.readings, range.to.offset) : columns.readings
@@ -165,7 +178,15 @@ function take(state: StoreState, range: UnsealedRange, limit: number): Taken {
     next = to === columns.readings ? { row: row.n + 1, offset: 0 } : { row: row.n, offset: to }
     if (strings > maxStringUnits) break
   }
-  return { range, parts, readings, first, next }
+  return { range, parts, readings, first, next, waits }
+}
+
+/** The row's columns with their times, kept so for the next look; null while its boot has no place in time. */
+function placedColumns(state: StoreState, row: DecodedAt): RowColumns | null {
+  const columns = place(state.times, row.columns)
+  if (columns === null || columns === row.columns) return columns
+  state.decoded = state.decoded.map(known => (known.n === row.n ? { n: row.n, columns } : known))
+  return columns
 }
 
 /** Adds the row's series to `names` unless the batch would hold too many. */
@@ -211,15 +232,15 @@ function rowAt(state: StoreState, n: number): DecodedAt | null {
   return closed ? rowAt(state, closed.lastRow + 1) : null
 }
 
-/** The oldest event time in the row that the oldest range is sealed from next; null when nothing waits. */
+/** The oldest event time in the row that the oldest range is sealed from next; null when nothing waits, or that has no time yet. */
 export function oldestUnsealedUs(state: StoreState): number | null {
   const range = state.unsealed.all.find(({ readings }) => readings > 0)
   const row = range ? rowIn(state, range, range.from) : null
   if (!range || !row) return null
   const from = row.n === range.from.row ? range.from.offset : 0
-  return row.columns.tsUs
-    .subarray(from, row.columns.readings)
-    .reduce((oldest, time) => Math.min(oldest, time), Infinity)
+  const columns = placedColumns(state, row)
+  if (!columns) return null
+  return columns.tsUs.subarray(from, columns.readings).reduce((oldest, time) => Math.min(oldest, time), Infinity)
 }
 
 function batchColumns(parts: readonly Part[]): SeriesColumns[] {

@@ -8,7 +8,8 @@
 import { randomInt } from 'node:crypto'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
 import type { Lane } from '@tributary/shared/protocol'
-import { readBootId } from './boot-id.ts'
+import { type AgentClock, type BootTrust, machineClock } from '../time/agent-clock.ts'
+import { BootClock } from '../time/boot-clock.ts'
 import type { Buffer, BufferStats, Message, Receipt, SealedBatch, StoredDeadLetter } from './buffer.ts'
 import { type BufferConfig, bufferConfig } from './buffer-config.ts'
 import { type BatchId, maxEpoch } from './epochs.ts'
@@ -21,6 +22,8 @@ export interface BufferOptions extends Partial<Omit<BufferConfig, 'folder'>> {
   readonly folder: string
   /** The identity given at enrolment; nothing is sealed while it is null. */
   readonly agentId: () => string | null
+  /** Gives the boot's clock, and tells when it is trusted. Default: the machine's, believed. */
+  readonly clock?: AgentClock
   /** Told what a person should know: a quarantined file, a loss, an eviction. */
   readonly notify?: (notice: string) => void
   /** For the proofs only, see `Sabotage`. */
@@ -32,12 +35,18 @@ export interface BufferOptions extends Partial<Omit<BufferConfig, 'folder'>> {
  * `unsupported-version` when a newer build wrote it, `config` for a value out of its bounds.
  */
 export async function openBuffer(options: BufferOptions): Promise<Buffer> {
-  const { agentId, notify = () => undefined, sabotage = null, ...given } = options
+  const {
+    agentId,
+    notify = () => undefined,
+    sabotage = null,
+    clock = machineClock(new BootClock()),
+    ...given
+  } = options
   const config = bufferConfig(given)
   const epoch = randomInt(1, maxEpoch)
-  const storeOptions = { config, epoch, sabotage }
+  const storeOptions = { config, epoch, sabotage, bootId: clock.bootId }
   const link = config.worker ? await openInWorker(storeOptions, notify) : openInProcess(storeOptions, notify)
-  const buffer = new SqliteBuffer({ config, epoch, sabotage, agentId, notify, link })
+  const buffer = new SqliteBuffer({ config, epoch, sabotage, agentId, notify, link, clock })
   buffer.start()
   return buffer
 }
@@ -49,6 +58,7 @@ interface Parts {
   readonly agentId: () => string | null
   readonly notify: (notice: string) => void
   readonly link: WriterLink
+  readonly clock: AgentClock
 }
 
 type Mode = 'open' | 'failing' | 'refusing' | 'closed'
@@ -61,8 +71,7 @@ class SqliteBuffer implements Buffer {
   private runningEpoch: number
   private readonly parts: Parts
   private readonly pace: Pace
-  private readonly forming = new PendingGroup()
-  private readonly bootId = readBootId()
+  private readonly forming: PendingGroup
   private readonly listeners: ((writable: boolean) => void)[] = []
   private mode: Mode = 'open'
   private inFlight: TakenGroup | null = null
@@ -72,10 +81,13 @@ class SqliteBuffer implements Buffer {
   private timer: NodeJS.Timeout | null = null
   private ticker: NodeJS.Timeout | null = null
   private idle: (() => void) | null = null
+  /** Of the boot's trust, what the writer does not have yet. */
+  private untold: BootTrust | null = null
 
   constructor(parts: Parts) {
     this.parts = parts
     this.runningEpoch = parts.epoch
+    this.forming = new PendingGroup(parts.clock.bootId)
     this.pace = new Pace(parts.config.windowMs, parts.config.maxGroupReadings)
   }
 
@@ -84,6 +96,12 @@ class SqliteBuffer implements Buffer {
   }
 
   start(): void {
+    const { clock, link } = this.parts
+    clock.onTrust(trust => {
+      this.untold = trust
+      this.tellTrust()
+    })
+    clock.resume(link.clock)
     this.ticker = setInterval(() => this.tick(), tickMs).unref()
   }
 
@@ -121,9 +139,9 @@ class SqliteBuffer implements Buffer {
   async seal(maxReadings: number, lane: Lane): Promise<SealedBatch | null> {
     const agentId = this.parts.agentId()
     if (agentId === null) return null
-    const [seconds, nanoseconds] = process.hrtime()
-    const monotonicUs = seconds * 1_000_000 + Math.floor(nanoseconds / 1000)
-    const header = { agentId, bootId: this.bootId, monotonicUs, wallUs: Date.now() * 1000 }
+    const { clock } = this.parts
+    const monotonicUs = clock.boot.nowUs()
+    const header = { agentId, bootId: clock.bootId, monotonicUs, wallUs: clock.nowUs() ?? clock.boot.wallUs() }
     return this.parts.link.call({ op: 'seal', maxReadings, lane, header })
   }
 
@@ -312,8 +330,20 @@ class SqliteBuffer implements Buffer {
     idle?.()
   }
 
+  /** Posted at once, so that it stands before every seal that follows; what fails is told again by the next tick. */
+  private tellTrust(): void {
+    const trust = this.untold
+    if (trust === null || this.mode === 'closed') return
+    this.untold = null
+    this.parts.link.call({ op: 'trust', trust }).catch((error: TributaryError) => {
+      this.untold ??= trust
+      this.parts.notify(`the boot's place in time cannot be stored: ${error.message}`)
+    })
+  }
+
   private tick(): void {
     if (this.mode !== 'open') return
+    this.tellTrust()
     this.parts.link.call({ op: 'tick' }).catch((error: TributaryError) => this.parts.notify(error.message))
   }
 }

@@ -11,11 +11,13 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { LossRange } from '@tributary/shared/batch/batch'
 import { messageOf } from '@tributary/shared/errors'
+import type { BootClock } from '../time/boot-clock.ts'
+import type { BootTimes, BootTimesState } from '../time/boot-times.ts'
 import type { Arrivals } from './arrivals.ts'
 import type { BufferConfig } from './buffer-config.ts'
 import { BufferFile } from './buffer-file.ts'
 import { type ClassCounts, type Counters, minus, noReadings, plus, sumOf, withLoss } from './counters.ts'
-import type { DeadLetterBox } from './dead-letter-box.ts'
+import type { DeadLetterBox, LetterRun } from './dead-letter-box.ts'
 import { batchReadings, classesOfBatch, type EpochState, type Epochs } from './epochs.ts'
 import type { GoneRange, Ledger, LedgerEntry } from './ledger.ts'
 import type { FolderLock } from './lock.ts'
@@ -32,7 +34,9 @@ export interface ClosedFile {
   /** Readings in its rows. */
   readonly classes: ClassCounts
   readonly bytes: number
+  /** Since 1970 UTC; with `closedIn`, of the clock of that boot, whose place in time was not known. */
   readonly closedAtMs: number
+  readonly closedIn?: string
   /** Batches whose bodies it holds. */
   readonly batches: readonly GoneRange[]
   /** Rows are known to be missing in it. */
@@ -69,6 +73,11 @@ export interface LedgerState {
   readonly gone: GoneRange[]
 }
 
+/** State `times` of a file. */
+export interface TimesState extends BootTimesState {
+  readonly letters: readonly LetterRun[]
+}
+
 export interface StoreState {
   readonly config: BufferConfig
   readonly sabotage: Sabotage | null
@@ -81,6 +90,9 @@ export interface StoreState {
   readonly ledger: Ledger
   readonly receipts: ReceiptBook
   readonly letters: DeadLetterBox
+  readonly bootClock: BootClock
+  /** Where this boot and earlier ones stand in time. */
+  readonly times: BootTimes
   tail: BufferFile
   tailNo: number
   tailFirstRow: number
@@ -135,6 +147,10 @@ export function writeState(state: StoreState, tail: BufferFile = state.tail): vo
     tail.putState('progress', progress)
   }
   if (state.catalogueDirty) tail.putState('catalogue', state.closed)
+  if (state.times.dirty) {
+    const times: TimesState = { ...state.times.state, letters: state.letters.runs }
+    tail.putState('times', times)
+  }
   if (state.ledger.dirty) tail.putState('ledger', { entries: state.ledger.entries, gone: state.ledger.gone })
 }
 
@@ -143,11 +159,12 @@ export function stateWritten(state: StoreState): void {
   state.dirty = false
   state.catalogueDirty = false
   state.ledger.dirty = false
+  state.times.stored()
 }
 
 /** Commit what is behind, when something is. */
 export function flushState(state: StoreState): void {
-  if (!state.dirty && !state.catalogueDirty && !state.ledger.dirty) return
+  if (!state.dirty && !state.catalogueDirty && !state.ledger.dirty && !state.times.dirty) return
   state.tail.transaction(() => writeState(state))
   stateWritten(state)
   writeMark(state)
@@ -179,6 +196,12 @@ export function fileToRead(state: StoreState, no: number): BufferFile {
 export function closeReader(state: StoreState): void {
   state.reader?.file.close()
   state.reader = null
+}
+
+/** The trusted time, ms since 1970 UTC; null while it is not known. The machine's own clock decides nothing here. */
+export function nowMs(state: StoreState): number | null {
+  const nowUs = state.times.timeUs(state.bootClock.nowUs())
+  return nowUs === null ? null : Math.floor(nowUs / 1000)
 }
 
 /** Bytes on disk of all files, the tail's log included. */

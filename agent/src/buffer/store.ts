@@ -7,6 +7,7 @@
 import type { LossRange } from '@tributary/shared/batch/batch'
 import { messageOf } from '@tributary/shared/errors'
 import type { Lane } from '@tributary/shared/protocol'
+import type { BootTrust } from '../time/agent-clock.ts'
 import type { BufferStats, Receipt, SealedBatch, StoredDeadLetter } from './buffer.ts'
 import { commitGroup } from './commit.ts'
 import { acknowledge, pendingBatches, settle } from './copies.ts'
@@ -20,6 +21,8 @@ import { rotateWhenFull } from './rotate.ts'
 import { oldestUnsealedUs, type SealHeader, seal, splitLanes } from './sealing.ts'
 import { bufferBytes, closeReader, flushState, type StoreState } from './state.ts'
 import { isDamage, storageError } from './storage-error.ts'
+import { gainTrust, keepTimes } from './trust.ts'
+import type { KnownClock } from './writer-link.ts'
 
 export type StoreRequest =
   | { readonly op: 'commit'; readonly group: Group }
@@ -30,6 +33,7 @@ export type StoreRequest =
   | { readonly op: 'acknowledge'; readonly epoch: number; readonly seq: number }
   | { readonly op: 'reseal'; readonly epoch: number; readonly seq: number }
   | { readonly op: 'settle'; readonly epoch: number; readonly settled: number }
+  | { readonly op: 'trust'; readonly trust: BootTrust }
   | { readonly op: 'stats' }
   | { readonly op: 'deadLetters'; readonly limit: number }
   | { readonly op: 'dropDeadLetters'; readonly ids: readonly number[] }
@@ -49,6 +53,7 @@ export interface StoreResults {
   acknowledge: undefined
   reseal: SealedBatch | null
   settle: number
+  trust: undefined
   stats: StoreStats
   deadLetters: readonly StoredDeadLetter[]
   dropDeadLetters: number
@@ -61,6 +66,8 @@ export type StoreResult = StoreResults[keyof StoreResults]
 
 /** Acknowledgements that no commit took along are written every so many ticks (of a second). */
 const ticksPerFlush = 10
+/** So are the times of the boots as last confirmed. */
+const ticksPerTimes = 60
 
 export class Store {
   private readonly state: StoreState
@@ -73,6 +80,11 @@ export class Store {
 
   receipts(): Receipt[] {
     return this.state.receipts.list()
+  }
+
+  clock(): KnownClock {
+    const { trust, rate } = this.state.times
+    return { trust, rate }
   }
 
   /** What a person should know of the work done since the last call. */
@@ -114,10 +126,13 @@ export class Store {
         return reseal(state, request.epoch, request.seq)
       case 'settle':
         return settle(state, request.epoch, request.settled)
+      case 'trust':
+        gainTrust(state, request.trust)
+        return undefined
       case 'stats':
         return this.stats()
       case 'deadLetters':
-        return [...state.tail.deadLetters()].slice(0, request.limit)
+        return [...state.tail.deadLetters()].slice(0, request.limit).map(letter => state.letters.present(letter))
       case 'dropDeadLetters':
         return state.letters.drop(state.tail, request.ids)
       case 'probe':
@@ -127,7 +142,8 @@ export class Store {
       case 'tick':
         keepBounds(state)
         watchDisk(state)
-        if (++this.ticks % ticksPerFlush === 0) flushState(state)
+        if (++this.ticks % ticksPerTimes === 0) keepTimes(state)
+        else if (this.ticks % ticksPerFlush === 0) flushState(state)
         return undefined
       case 'close':
         this.close()
@@ -175,6 +191,7 @@ export class Store {
       unsealedBacklog: state.unsealed.behind.reduce((sum, range) => sum + range.readings, 0),
       backlogRanges: state.unsealed.behind.length,
       oldestUs: oldestUnsealedUs(state),
+      unplacedReadings: state.times.unplacedReadings,
       deadLetters: state.letters.count,
       deadLettersDropped: state.letters.dropped,
       sealedPending: state.epochs.pendingCount,
@@ -187,7 +204,7 @@ export class Store {
   private close(): void {
     const { state } = this
     try {
-      flushState(state)
+      keepTimes(state)
     } finally {
       closeReader(state)
       state.tail.close()

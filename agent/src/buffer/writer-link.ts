@@ -4,15 +4,23 @@
  */
 import { Worker } from 'node:worker_threads'
 import { type ErrorCode, messageOf, TributaryError } from '@tributary/shared/errors'
+import type { BootTrust } from '../time/agent-clock.ts'
 import type { Receipt } from './buffer.ts'
 import type { StoreOptions } from './open-store.ts'
 import { Store, type StoreRequest, type StoreResult, type StoreResults } from './store.ts'
 
 export interface WriterLink {
   readonly receipts: readonly Receipt[]
+  readonly clock: KnownClock
   call<R extends StoreRequest>(request: R, transfer?: readonly ArrayBuffer[]): Promise<StoreResults[R['op']]>
   /** End the thread; after a `close` request. */
   end(): Promise<void>
+}
+
+/** What an agent's clock goes on from. */
+export interface KnownClock {
+  readonly trust: BootTrust | null
+  readonly rate: number
 }
 
 /** Errors cross the thread as data. */
@@ -23,7 +31,12 @@ export interface ErrorData {
 }
 
 export type WriterAnswer =
-  | { readonly kind: 'opened'; readonly receipts: readonly Receipt[]; readonly notices: readonly string[] }
+  | {
+      readonly kind: 'opened'
+      readonly receipts: readonly Receipt[]
+      readonly clock: KnownClock
+      readonly notices: readonly string[]
+    }
   | { readonly kind: 'failed'; readonly error: ErrorData }
   | {
       readonly kind: 'answer'
@@ -56,6 +69,7 @@ export function openInProcess(options: StoreOptions, notify: Notify): WriterLink
   }
   return {
     receipts: store.receipts(),
+    clock: store.clock(),
     call: async request => run(request) as never,
     end: async () => undefined,
   }
@@ -70,7 +84,7 @@ export async function openInWorker(options: StoreOptions, notify: Notify): Promi
   const worker = new Worker(new URL('./writer.ts', import.meta.url), { workerData: options, name: 'buffer' })
   const waiting: Waiting[] = []
   let dead: TributaryError | null = null
-  const opened = Promise.withResolvers<readonly Receipt[]>()
+  const opened = Promise.withResolvers<Pick<WriterLink, 'receipts' | 'clock'>>()
   const ended = Promise.withResolvers<void>()
   const fail = (error: TributaryError) => {
     dead ??= error
@@ -81,7 +95,7 @@ export async function openInWorker(options: StoreOptions, notify: Notify): Promi
     switch (answer.kind) {
       case 'opened':
         for (const notice of answer.notices) notify(notice)
-        return opened.resolve(answer.receipts)
+        return opened.resolve(answer)
       case 'failed':
         return fail(revived(answer.error))
       case 'answer': {
@@ -100,9 +114,10 @@ export async function openInWorker(options: StoreOptions, notify: Notify): Promi
     fail(new TributaryError('storage', 'the buffer is closed'))
     ended.resolve()
   })
-  const receipts = await opened.promise
+  const { receipts, clock } = await opened.promise
   return {
     receipts,
+    clock,
     call: (request, transfer = []) =>
       new Promise((resolve, reject) => {
         if (dead) return reject(dead)

@@ -33,7 +33,7 @@ function serve(store: Store): void {
     if (request.op === 'close') port?.close()
     else store.maintain()
   })
-  send({ kind: 'opened', receipts: store.receipts(), notices: store.notices() })
+  send({ kind: 'opened', receipts: store.receipts(), clock: store.clock(), notices: store.notices() })
 }
 
 const store = openStore()

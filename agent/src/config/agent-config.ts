@@ -17,6 +17,7 @@ import {
   oneOf,
   string,
 } from '@tributary/shared/config-schema'
+import { trustSources } from '../time/agent-clock.ts'
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -352,6 +353,31 @@ const buffer = object(
   { help: 'Where readings are kept until the hub has them.' },
 )
 
+const clock = object(
+  {
+    trust: list(
+      oneOf(trustSources, {
+        help: "`hub`: its signed time. `ntp`: this machine's clock while it is synchronised. `system`: this machine's clock as it is.",
+        example: 'hub',
+      }),
+      {
+        help: 'Whose time is believed; the one named first, the others until it has spoken. Without it hub, then ntp. `system` suits machines with a good clock of their own and no NTP.',
+        maxItems: 3,
+        env: 'TRIBUTARY_CLOCK_TRUST',
+        check(sources, problem) {
+          for (const [index, source] of sources.entries())
+            if (sources.indexOf(source) < index) problem(index, `names \`${source}\` again`)
+          if (sources.length > 0 && !sources.includes('hub'))
+            problem(0, 'is without `hub`: readings that came before any other time was there could never be sent')
+        },
+      },
+    ),
+  },
+  {
+    help: "Which time readings get that bring none. Until a time is trusted they are kept with the time since boot, and placed later; after that the machine's own clock may jump as it likes.",
+  },
+)
+
 export const agentSchema = object({
   name: string({
     help: 'What people call the gateway. Without it, the host name.',
@@ -404,6 +430,7 @@ export const agentSchema = object({
     { help: 'What topics mean.' },
   ),
   buffer,
+  clock,
   health: object(
     {
       enabled: boolean({

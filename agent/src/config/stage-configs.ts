@@ -1,6 +1,7 @@
 /** The slices of the configuration, in the words of the stages that they are for. */
 import { join } from 'node:path'
 import type { BufferConfig } from '../buffer/buffer-config.ts'
+import type { TrustSource } from '../time/agent-clock.ts'
 import type { UplinkConfig } from '../uplink/uplink-config.ts'
 import type { AgentConfig } from './agent-config.ts'
 
@@ -23,6 +24,11 @@ export function bufferSlice({ dataDir, buffer }: AgentConfig): Partial<BufferCon
     ...(buffer.maxReceipts !== null && { maxReceipts: buffer.maxReceipts }),
     ballastBytes: buffer.ballast,
   }
+}
+
+/** Whose time is believed, the best first. */
+export function trustOf({ clock }: AgentConfig): readonly TrustSource[] {
+  return clock.trust.length > 0 ? clock.trust : ['hub', 'ntp']
 }
 
 export function uplinkSlice({ hub }: AgentConfig): Partial<UplinkConfig> {

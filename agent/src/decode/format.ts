@@ -21,6 +21,8 @@ export interface Decoded {
    * one it may as well be the next measurement that happens to be equal.
    */
   readonly identified: boolean
+  /** The times are the payload's own, not that of its receipt. */
+  readonly timed: boolean
 }
 
 /** Why a payload is not readings: a phrase for the person who looks at the dead letter. */

@@ -26,6 +26,7 @@ interface Context {
   readonly tsUs: number
   readonly quality: Quality
   readonly identified: boolean
+  readonly timed: boolean
 }
 
 export const json: Format = {
@@ -81,13 +82,14 @@ function metricPayload(
     if (typeof value === 'object') return value
     const series = names.name(device, metric, '')
     if (isFailure(series)) return series
-    return { readings: [{ series, tsUs: receivedAtUs, value, quality: Quality.good }], identified: false }
+    return { readings: [{ series, tsUs: receivedAtUs, value, quality: Quality.good }], identified: false, timed: false }
   }
   if (!Object.hasOwn(parsed, 'value')) return { reason: 'an object without `value`' }
   const context = contextOf(parsed, receivedAtUs)
   if (isFailure(context)) return context
   const reading = readingOf(device, metric, parsed, context, names)
-  return isFailure(reading) ? reading : { readings: [reading], identified: context.identified }
+  if (isFailure(reading)) return reading
+  return { readings: [reading], identified: context.identified, timed: context.timed }
 }
 
 function devicePayload(
@@ -108,7 +110,9 @@ function devicePayload(
     if (isFailure(reading)) return { reason: `${reading.reason} in metric ${quote(metric)}` }
     readings.push(reading)
   }
-  return readings.length === 0 ? { reason: 'no metric' } : { readings, identified: context.identified }
+  return readings.length === 0
+    ? { reason: 'no metric' }
+    : { readings, identified: context.identified, timed: context.timed }
 }
 
 function readingOf(
@@ -132,7 +136,7 @@ function contextOf(parsed: JsonObject, receivedAtUs: number): Context | DecodeFa
   if (tsUs === null) return { reason: '`ts` is neither an ISO 8601 time nor a number in range' }
   const quality = qualityOf(parsed.quality)
   if (quality === null) return { reason: '`quality` is not good, uncertain or bad' }
-  return { tsUs, quality, identified: ts !== null || (parsed.seq ?? null) !== null }
+  return { tsUs, quality, identified: ts !== null || (parsed.seq ?? null) !== null, timed: ts !== null }
 }
 
 function qualityOf(given: unknown): Quality | null {

@@ -3,6 +3,7 @@ import type { BufferStats } from '../buffer/buffer.ts'
 import type { MqttStats } from '../sources/mqtt/mqtt-source.ts'
 import type { SerialStats } from '../sources/serial/serial-source.ts'
 import type { SourceStatus } from '../sources/source.ts'
+import type { ClockStatus } from '../time/agent-clock.ts'
 import type { UplinkStatus } from '../uplink/uplink-status.ts'
 
 export interface AgentStatus {
@@ -15,6 +16,7 @@ export interface AgentStatus {
   readonly enrolment: { readonly agentId: string; readonly site: string; readonly hub: string } | null
   readonly sources: readonly NamedSourceStatus[]
   readonly buffer: BufferStats
+  readonly clock: ClockStatus
   readonly uplink: UplinkStatus | null
   readonly rssBytes: number
   /** Promises broken on purpose; empty outside of proofs. */

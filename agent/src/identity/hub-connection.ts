@@ -57,6 +57,11 @@ export class HubConnection {
     this.#dispatcher = createDispatcher(options)
   }
 
+  /** Over TLS: answers are the hub's own. */
+  get isEncrypted(): boolean {
+    return this.#options.url.protocol === 'https:'
+  }
+
   /** Throws `unavailable`, or `aborted` when the signal fired. */
   async send(request: HubRequest): Promise<HubAnswer> {
     const { answerTimeoutMs } = this.#options

@@ -1,7 +1,6 @@
 /**
- * Which boot this is, and its clocks: what places a reading in time when the wall clock could not be trusted.
- *
- * A boot id plus a monotonic time names a moment for ever; the wall time of that moment may be learned later. Microseconds.
+ * Which boot of the machine this is: a boot id and a time of that boot's clock (boot-clock.ts) name a moment for ever; where it
+ * stands in time may be learned later.
  */
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -17,16 +16,4 @@ export function readBootId(path = '/proc/sys/kernel/random/boot_id'): string {
     return randomUUID()
   }
   return uuid.test(text) ? text : randomUUID()
-}
-
-export interface ClockMapping {
-  /** Since the machine's start (Linux: CLOCK_MONOTONIC), the same for every process of one boot. */
-  readonly monotonicUs: number
-  /** Since 1970 UTC, as the machine believes. */
-  readonly wallUs: number
-}
-
-/** Both clocks, read as one moment. */
-export function readClocks(): ClockMapping {
-  return { monotonicUs: Number(process.hrtime.bigint() / 1000n), wallUs: Date.now() * 1000 }
 }

@@ -1,12 +1,15 @@
 /**
- * The hub's time as the agent knows it: the machine's own clock until a signed answer has said otherwise.
+ * The hub's time as the agent knows it: the best other time there is until a signed answer has told it.
  *
- * Only an answer that the hub signed for this agent's own request may correct it (see signed-exchange.ts). From then on time
+ * Requests are signed by it, and lanes told apart; what readings are stamped by is the agent's clock (agent-clock.ts). Only an answer that
+ * the hub signed for this agent's own request may correct it (signed-exchange.ts, hub-time.ts). From then on time
  * advances by the monotonic clock, so a wall clock that jumps afterwards changes nothing. Milliseconds.
  */
 export interface Clocks {
   /** Since 1970 UTC, ms; may jump. */
   readonly wallMs: () => number
+  /** Since 1970 UTC, ms, by the best clock until the hub is heard; `wallMs` by default. */
+  readonly bestMs?: () => number
   /** Since any moment, ms; never jumps. */
   readonly monotonicMs: () => number
 }
@@ -23,14 +26,19 @@ export class HubClock {
   }
 
   nowMs(): number {
-    if (!this.#learned) return this.#clocks.wallMs()
+    if (!this.#learned) return (this.#clocks.bestMs ?? this.#clocks.wallMs)()
     return this.#learned.hubMs + (this.#clocks.monotonicMs() - this.#learned.atMonotonicMs)
   }
 
   /** The hub said `hubMs` in an answer to a request sent at `sentMonotonicMs`; it is taken for the middle of the exchange. */
-  learn(hubMs: number, sentMonotonicMs: number): void {
+  hear(hubMs: number, sentMonotonicMs: number): void {
     const atMonotonicMs = this.#clocks.monotonicMs()
     this.#learned = { hubMs: hubMs + (atMonotonicMs - sentMonotonicMs) / 2, atMonotonicMs }
+  }
+
+  /** Likewise, because it refused a request for the time that this clock had. */
+  learn(hubMs: number, sentMonotonicMs: number): void {
+    this.hear(hubMs, sentMonotonicMs)
     this.#corrections++
   }
 

@@ -8,9 +8,9 @@ import { messageOf } from '@tributary/shared/errors'
 import { fields, formatBatchField, type Lane, mediaTypes, paths } from '@tributary/shared/protocol'
 import { signRequest, verifyResponse } from '@tributary/shared/signature'
 import type { SealedBatch } from '../buffer/buffer.ts'
-import type { HubClock } from '../identity/hub-clock.ts'
 import type { HubAnswer, HubConnection } from '../identity/hub-connection.ts'
 import type { Identity } from '../identity/identity.ts'
+import type { HubClock } from '../time/hub-clock.ts'
 import { judge, type Setback, type Verdict } from './verdict.ts'
 
 /** A batch is live while its newest reading is younger than this. */

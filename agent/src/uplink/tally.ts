@@ -23,12 +23,12 @@ export class Tally {
   desiredConfigVersion: number | null = null
   readonly #rejected = new Map<string, number>()
 
-  stored(lane: Lane, readings: number, bytes: number, answer: ReadAnswer): void {
+  stored(lane: Lane, readings: number, bytes: number, answer: ReadAnswer, nowMs: number): void {
     const sent = this.lanes[lane]
     this.lanes[lane] = { batches: sent.batches + 1, readings: sent.readings + readings, bytes: sent.bytes + bytes }
     for (const [reason, count] of answer.rejected) this.#rejected.set(reason, (this.#rejected.get(reason) ?? 0) + count)
     this.desiredConfigVersion = answer.desiredConfigVersion
-    this.lastSuccessMs = Date.now()
+    this.lastSuccessMs = nowMs
   }
 
   get rejected(): Record<string, number> {

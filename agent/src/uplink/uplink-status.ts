@@ -32,7 +32,7 @@ export interface UplinkStatus {
   readonly hub: string
   /** Address of the proxy on the way, without its user; null when there is none. */
   readonly proxy: string | null
-  /** By this machine's clock, ms; null before the first. */
+  /** By the hub's time, ms; null before the first. */
   readonly lastSuccessMs: number | null
   readonly lastError: { readonly atMs: number; readonly code: ErrorCode; readonly detail: string } | null
   /** Readings not yet acknowledged by the hub, as of the last look. */

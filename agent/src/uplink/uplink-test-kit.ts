@@ -105,6 +105,7 @@ export class MemoryBuffer implements UplinkBuffer {
       unsealedBacklog: backlog,
       backlogRanges: backlog > 0 ? 1 : 0,
       oldestUs: null,
+      unplacedReadings: 0,
       deadLetters: 0,
       sealedPending: this.#pending.size,
       resealedBatches: 0,

@@ -9,20 +9,24 @@
  *   (supply.ts): the live one may always have a batch in flight, beside it the backlog as many as the hub gives credits, at most
  *   `maxInFlight`.
  * - The bytes of all requests keep to `maxBytesPerS` (bandwidth.ts); when there is room for one, the live lane has it first.
+ * - While no time is trusted the hub is asked for its time before anything else leaves (hub-time.ts): what is in the buffer waits for it.
  * - Waits are jittered and bounded (pace.ts), a refused batch does not stop the others (outbox.ts), and a falling `settled` brings
  *   back what the hub lost.
- * - All waiting is by the monotonic clock; only `created` and the lane look at the hub's time (hub-clock.ts).
+ * - All waiting is by the monotonic clock; only `created`, the lane and what people see look at the hub's time (hub-clock.ts).
  */
 import { isTributaryError, messageOf } from '@tributary/shared/errors'
 import type { Lane } from '@tributary/shared/protocol'
 import type { Buffer } from '../buffer/buffer.ts'
-import { HubClock } from '../identity/hub-clock.ts'
 import { HubConnection } from '../identity/hub-connection.ts'
 import { findProxy } from '../identity/hub-proxy.ts'
 import { parseHubUrl } from '../identity/hub-url.ts'
 import type { Identity } from '../identity/identity.ts'
+import type { AgentClock } from '../time/agent-clock.ts'
+import { type Clocks, HubClock, systemClocks } from '../time/hub-clock.ts'
+import { reportLearned } from '../time/report-learned.ts'
 import { Bandwidth } from './bandwidth.ts'
 import { DrainEstimate } from './drain-estimate.ts'
+import { HubTime } from './hub-time.ts'
 import { Outbox, type Outgoing } from './outbox.ts'
 import { Pace } from './pace.ts'
 import { SettledFloors } from './settled-floors.ts'
@@ -50,12 +54,16 @@ export interface UplinkOptions {
   readonly config: UplinkConfig
   readonly log: UplinkLog
   readonly clock?: HubClock
+  /** The agent's own clock, which learns the time from the hub. Null: the hub is not asked. */
+  readonly time?: AgentClock | null
   /** [0, 1); for the jitter. */
   readonly random?: () => number
 }
 
 /** Whose turn it is, in order of preference: one queue after the other, or the lanes side by side. */
 const inOrder: readonly (readonly Lane[])[] = [['backlog', 'live']]
+/** What a question for the time takes on the line, with its answer's head, about. */
+const helloBytes = 700
 const apart: readonly (readonly Lane[])[] = [['live'], ['backlog']]
 
 export class Uplink {
@@ -67,6 +75,7 @@ export class Uplink {
   readonly #estimate: DrainEstimate
   readonly #bandwidth: Bandwidth
   readonly #supply: Supply
+  readonly #hubTime: HubTime | null
   readonly #tally = new Tally()
   readonly #floors: SettledFloors
   readonly #wakeup = new Wakeup()
@@ -80,12 +89,14 @@ export class Uplink {
   #bufferTrouble: Setback | null = null
   #lastError: UplinkStatus['lastError'] = null
   #credits = 1
+  #askingTime = false
 
   constructor(options: UplinkOptions) {
     const { config, random, buffer } = options
     this.#options = options
     this.#config = config
-    this.#clock = options.clock ?? new HubClock()
+    this.#clock = options.clock ?? new HubClock(clocksOf(options.time ?? null))
+    this.#hubTime = this.#createHubTime()
     this.#outbox = new Outbox(config.heldBackoff, random)
     this.#pace = new Pace(config.backoff, config.refusedRetryMs, random)
     this.#floors = new SettledFloors(config.settledFallMs)
@@ -105,8 +116,8 @@ export class Uplink {
       url,
       caFile,
       proxy,
-      // The backlog's, and one of the live lane.
-      connections: maxInFlight + 1,
+      // The backlog's, one of the live lane, and one to ask for the time.
+      connections: maxInFlight + 2,
       connectTimeoutMs,
       answerTimeoutMs,
       onDrop: () => this.#pace.dropped(this.#clock.monotonicMs()),
@@ -129,6 +140,26 @@ export class Uplink {
     if (this.#supply.arrived(readings)) this.#wakeup.poke()
   }
 
+  /** Something happened to the machine's clock: ask the hub for its time as soon as sending goes on. */
+  askTime(): void {
+    this.#hubTime?.askSoon()
+    this.#wakeup.poke()
+  }
+
+  #createHubTime(): HubTime | null {
+    const { identity, log, time = null } = this.#options
+    if (time === null) return null
+    return new HubTime({
+      identity,
+      time,
+      hubClock: this.#clock,
+      signal: this.#stop.signal,
+      onLearned: learned => reportLearned(log, time, 'hub', learned),
+      onUnsigned: why =>
+        log.warn({ why }, 'the hub does not sign its time: readings that need it are sent as uncertain'),
+    })
+  }
+
   async #run(connection: HubConnection): Promise<void> {
     while (!this.#stop.signal.aborted) {
       const waitMs = await this.#step(connection).catch((error: unknown) => this.#bufferFailed(error))
@@ -145,6 +176,8 @@ export class Uplink {
       this.#bufferTrouble = null
       return Math.min(pausedMs, lookEveryMs)
     }
+    if (this.#hubTime?.comesFirst) return this.#askTime(connection, this.#hubTime)
+    if (this.#hubTime?.isDue(nowMs)) this.#refreshTime(connection, this.#hubTime)
     if (this.#isFull()) return lookEveryMs
     if (this.#pace.attempts === 0) await this.#supply.arrange()
     else await this.#supply.look()
@@ -162,6 +195,47 @@ export class Uplink {
       waitMs = Math.min(waitMs, this.#outbox.heldDueInMs(this.#clock.monotonicMs(), lanes) ?? waitMs, lookAgainMs)
     }
     return waitMs
+  }
+
+  /** Nothing else leaves meanwhile; returns how long there is nothing to do, ms. */
+  async #askTime(connection: HubConnection, hubTime: HubTime): Promise<number> {
+    await this.#supply.look()
+    const sentAtMs = this.#clock.monotonicMs()
+    this.#bandwidth.spend(helloBytes, sentAtMs)
+    try {
+      const setback = await hubTime.ask(connection)
+      if (setback === null) this.#hubAnswers(sentAtMs)
+      else this.#waitAfter(setback, sentAtMs)
+    } catch (error) {
+      if (!this.#stop.signal.aborted) this.#waitAfter(setbackOf(error), sentAtMs)
+    }
+    return 0
+  }
+
+  /** Beside the batches, which tell well enough when the hub cannot be reached. */
+  #refreshTime(connection: HubConnection, hubTime: HubTime): void {
+    if (this.#askingTime) return
+    this.#askingTime = true
+    this.#bandwidth.spend(helloBytes, this.#clock.monotonicMs())
+    const asking = hubTime
+      .ask(connection)
+      .then(
+        () => undefined,
+        () => undefined,
+      )
+      .finally(() => {
+        this.#askingTime = false
+        this.#underWay.delete(asking)
+      })
+    this.#underWay.add(asking)
+  }
+
+  #waitAfter(setback: Setback, sentAtMs: number): void {
+    const nowMs = this.#clock.monotonicMs()
+    this.#tally.failed++
+    if (setback.kind === 'refused') this.#pace.refused(nowMs, sentAtMs)
+    else this.#pace.later(nowMs, sentAtMs, setback.retryAfterS)
+    this.#note(setback)
   }
 
   /** What waited long may have been evicted: then it is in the ledger, and sending it would make that untrue. */
@@ -213,8 +287,7 @@ export class Uplink {
       else if (verdict.kind === 'conflict') await this.#conflict(outgoing, { ...verdict, kind: 'held' }, sentAtMs)
       else this.#setBack(outgoing, verdict, sentAtMs)
     } catch (error) {
-      const code = isTributaryError(error) ? error.code : 'internal'
-      this.#setBack(outgoing, { kind: 'later', code, detail: messageOf(error), retryAfterS: null }, sentAtMs)
+      this.#setBack(outgoing, setbackOf(error), sentAtMs)
     }
   }
 
@@ -237,7 +310,7 @@ export class Uplink {
     this.#outbox.done(outgoing)
     this.#hubAnswers(sentAtMs)
     const { readings, body } = outgoing.batch
-    this.#tally.stored(this.#claimOf(outgoing), readings, body.length, answer)
+    this.#tally.stored(this.#claimOf(outgoing), readings, body.length, answer, this.#clock.nowMs())
     this.#supply.stored(readings)
     this.#estimate.stored({ readings, bytes: body.length }, receivedAtMs - sentAtMs, receivedAtMs)
     this.#credits = Math.max(1, answer.credits)
@@ -300,17 +373,24 @@ export class Uplink {
     this.#report(setback, outgoing)
   }
 
-  /** Log what is new; the same trouble again only counts. */
   #report(setback: Setback, { batch, refusals }: Outgoing): void {
+    const { kind, code, detail } = setback
+    if (kind !== 'held') {
+      this.#note(setback)
+      return
+    }
+    this.#lastError = { atMs: this.#clock.nowMs(), code, detail }
+    const fields = { epoch: batch.epoch, seq: batch.seq, readings: batch.readings, code, tries: refusals + 1 }
+    if (refusals > 0) return
+    this.#options.log.error(fields, `the hub refuses a batch; it is kept and tried again: ${detail}`)
+  }
+
+  /** Log what is new; the same trouble again only counts. */
+  #note(setback: Setback): void {
     const { log } = this.#options
     const { kind, code, detail } = setback
     const isNew = this.#setback?.kind !== kind || this.#setback.code !== code
-    this.#lastError = { atMs: Date.now(), code, detail }
-    if (kind === 'held') {
-      const fields = { epoch: batch.epoch, seq: batch.seq, readings: batch.readings, code, tries: refusals + 1 }
-      if (refusals === 0) log.error(fields, `the hub refuses a batch; it is kept and tried again: ${detail}`)
-      return
-    }
+    this.#lastError = { atMs: this.#clock.nowMs(), code, detail }
     this.#setback = setback
     if (!isNew) return
     if (kind === 'refused') log.error({ code }, `the hub refuses this agent; readings are kept: ${detail}`)
@@ -323,7 +403,7 @@ export class Uplink {
     const detail = messageOf(error)
     if (this.#bufferTrouble?.code !== code) this.#options.log.error({ code }, `the buffer fails the uplink: ${detail}`)
     this.#bufferTrouble = { kind: 'later', code, detail, retryAfterS: null }
-    this.#lastError = { atMs: Date.now(), code, detail }
+    this.#lastError = { atMs: this.#clock.nowMs(), code, detail }
     this.#pace.later(nowMs, nowMs, null)
     return Math.max(1, this.#pace.waitMs(nowMs))
   }
@@ -392,4 +472,13 @@ export class Uplink {
     if (this.#outbox.heldCount >= this.#config.maxHeld) return 'blocked'
     return this.#outbox.inFlight > 0 || this.#supply.backlogReadings > 0 ? 'sending' : 'idle'
   }
+}
+
+function clocksOf(time: AgentClock | null): Clocks {
+  return time === null ? systemClocks : { ...systemClocks, bestMs: () => (time.nowUs() ?? time.boot.wallUs()) / 1000 }
+}
+
+function setbackOf(error: unknown): Setback {
+  const code = isTributaryError(error) ? error.code : 'internal'
+  return { kind: 'later', code, detail: messageOf(error), retryAfterS: null }
 }

@@ -116,7 +116,7 @@ export class BrokerSession {
   }
 
   #ping(): void {
-    if (this.#connection.silentUs > this.#options.keepAliveMs * 1500) this.close('the broker fell silent')
+    if (this.#connection.silentMs > this.#options.keepAliveMs * 1.5) this.close('the broker fell silent')
     else this.#send({ cmd: 'pingreq' })
   }
 

@@ -30,7 +30,7 @@ async function listen(
   broker: RawBroker,
   buffer: MemoryBuffer,
   yaml = '',
-  more: Partial<BrokerSourceOptions> = {},
+  more: Pick<BrokerSourceOptions, 'monotonicMs'> = {},
 ): Promise<BrokerSource> {
   const text = `brokers:\n  - name: plant\n    url: ${broker.url}\n    topics: [sensors/#]\n${yaml}`
   const [config] = parseAgentConfig(text, 'agent.yaml', {}).brokers
@@ -43,6 +43,7 @@ async function listen(
     maxReceipts: 1000,
     log: pino({ level: 'silent' }),
     sabotage: { ackBeforeCommit: false, noDuplicateCheck: false },
+    stamp: () => ({ tsUs: Date.now() * 1000, placed: true }),
     retry: { baseMs: 20, capMs: 50 },
     ...more,
   })
@@ -149,12 +150,12 @@ describe('the connection', () => {
 
   test('is given up when the broker falls silent', async () => {
     const broker = await openBroker()
-    let offsetUs = 0
+    let offsetMs = 0
     await listen(broker, new MemoryBuffer(), '    keep_alive: 1s\n', {
-      nowUs: () => Date.now() * 1000 + offsetUs,
+      monotonicMs: () => performance.now() + offsetMs,
     })
     await broker.next('subscribe')
-    offsetUs = 10e6
+    offsetMs = 10_000
     await expect.poll(() => broker.connections, { timeout: 5000 }).toBeGreaterThan(1)
   })
 

@@ -17,6 +17,7 @@ import type { Logger } from 'pino'
 import type { Buffer as ReadingBuffer } from '../../buffer/buffer.ts'
 import type { BrokerConfig } from '../../config/agent-config.ts'
 import type { Decoder } from '../../decode/decoder.ts'
+import type { Stamp } from '../../time/agent-clock.ts'
 import type { Shared } from '../mqtt/connection.ts'
 import { InFlight } from '../mqtt/in-flight.ts'
 import { Intake, type Sabotage } from '../mqtt/intake.ts'
@@ -39,7 +40,9 @@ export interface BrokerSourceOptions {
   readonly log: Logger
   readonly sabotage: Sabotage
   /** Wall clock, whole microseconds. */
-  readonly nowUs?: () => number
+  readonly stamp: () => Stamp
+  /** For silence; replaced in tests. */
+  readonly monotonicMs?: () => number
   readonly retry?: Backoff
 }
 
@@ -73,7 +76,8 @@ export class BrokerSource implements Source {
       tooLong: 'cut',
       release: (name, id) => buffer.release(name, id),
       forward: null,
-      nowUs: options.nowUs ?? (() => Date.now() * 1000),
+      stamp: options.stamp,
+      monotonicMs: options.monotonicMs ?? (() => performance.now()),
     }
     buffer.onWritable(writable => this.#setWritable(writable))
   }

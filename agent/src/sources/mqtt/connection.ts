@@ -16,6 +16,7 @@
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { messageOf } from '@tributary/shared/errors'
+import type { Stamp } from '../../time/agent-clock.ts'
 import { FrameSplitter } from './frame-splitter.ts'
 import type { InFlight } from './in-flight.ts'
 import type { Intake } from './intake.ts'
@@ -45,7 +46,10 @@ export interface Shared {
   readonly release: (scope: string, id: number) => Promise<void>
   /** Called with every message after its commit, when clients may subscribe. */
   readonly forward: ((packet: PublishPacket) => void) | null
-  readonly nowUs: () => number
+  /** The time of receipt of what came now. */
+  readonly stamp: () => Stamp
+  /** For silence: never jumps. */
+  readonly monotonicMs: () => number
   readonly closed: (connection: MqttConnection, reason: string | null) => void
 }
 
@@ -61,13 +65,13 @@ export class MqttConnection {
   readonly brokerSide: BrokerSide
   /** As given in CONNECT; null when the client gave none: the broker makes one up, under which no redelivery ever comes. */
   clientId: string | null = null
-  /** By the clock of `Shared.nowUs`. */
-  lastHeardUs: number
-  /** Silence after which the connection is closed, µs; the keep-alive of its CONNECT. */
-  maxSilenceUs = Number.POSITIVE_INFINITY
+  /** Silence after which the connection is closed, ms; the keep-alive of its CONNECT. */
+  maxSilenceMs = Number.POSITIVE_INFINITY
   readonly #socket: Socket
   readonly #shared: Shared
   readonly #splitter: FrameSplitter
+  #received: Stamp
+  #lastHeardMs: number
   #session: Session | null = null
   #connectSeen = false
   #uncommitted = 0
@@ -84,10 +88,12 @@ export class MqttConnection {
     this.#socket = socket
     this.#shared = shared
     this.#splitter = new FrameSplitter(shared.maxPacketBytes, shared.tooLong)
-    this.lastHeardUs = shared.nowUs()
+    this.#received = shared.stamp()
+    this.#lastHeardMs = shared.monotonicMs()
     this.brokerSide = new BrokerSide(socket, this)
     socket.on('data', (chunk: Buffer) => {
-      this.lastHeardUs = shared.nowUs()
+      this.#received = shared.stamp()
+      this.#lastHeardMs = shared.monotonicMs()
       this.#splitter.push(chunk)
       this.run()
     })
@@ -106,9 +112,9 @@ export class MqttConnection {
     this.run()
   }
 
-  /** Since the last bytes came, µs. */
-  get silentUs(): number {
-    return this.#shared.nowUs() - this.lastHeardUs
+  /** Since the last bytes came, ms. */
+  get silentMs(): number {
+    return this.#shared.monotonicMs() - this.#lastHeardMs
   }
 
   /** Take what can be taken. */
@@ -188,7 +194,7 @@ export class MqttConnection {
     const scope = packet.qos === 0 ? null : packet.qos === 1 ? session.qos1 : session.qos2
     this.#uncommitted++
     inFlight.add(size)
-    intake.take(packet, scope, this.lastHeardUs, (error, receipt) => {
+    intake.take(packet, scope, this.#received, (error, receipt) => {
       this.#uncommitted--
       inFlight.remove(size)
       if (error !== null) this.close(error.message)

@@ -8,6 +8,8 @@ import { TributaryError } from '@tributary/shared/errors'
 import type { DeadLetter, Message } from '../../buffer/buffer.ts'
 import type { Decoder } from '../../decode/decoder.ts'
 import { type DecodeFailure, isFailure } from '../../decode/format.ts'
+import type { Stamp } from '../../time/agent-clock.ts'
+import { arrivalOf } from '../arrival.ts'
 import type { Accept } from '../source.ts'
 import type { PublishPacket } from './publish-packet.ts'
 import { type HeldReceipt, judge, type ReceiptBook, type ScopeReceipts } from './receipt-book.ts'
@@ -46,10 +48,10 @@ export class Intake {
   }
 
   /** `scope` is null where a redelivery cannot be recognised: QoS 0, or a client without a name of its own. */
-  take(packet: PublishPacket, scope: ScopeReceipts | null, receivedAtUs: number, done: Stored): void {
+  take(packet: PublishPacket, scope: ScopeReceipts | null, received: Stamp, done: Stored): void {
     const { source, accept, decoder, maxPayloadBytes, sabotage } = this.#options
     this.messages++
-    const decoded = packet.cutOff > 0 ? tooLong(packet) : decoder.topic(packet.topic, packet.payload, receivedAtUs)
+    const decoded = packet.cutOff > 0 ? tooLong(packet) : decoder.topic(packet.topic, packet.payload, received.tsUs)
     const failed = isFailure(decoded)
     let maybeDuplicate = false
     if (scope !== null && packet.qos !== 0 && !sabotage.noDuplicateCheck) {
@@ -67,9 +69,10 @@ export class Intake {
     if (failed) this.deadLettered++
     const message: Message = {
       readings: failed ? [] : decoded.readings,
-      deadLetter: failed ? deadLetterOf(source, packet, decoded.reason, maxPayloadBytes, receivedAtUs) : null,
+      deadLetter: failed ? deadLetterOf(source, packet, decoded.reason, maxPayloadBytes, received) : null,
       receipt: scope === null ? null : { scope: scope.name, id: packet.id, digest: packet.digest },
       maybeDuplicate,
+      unplaced: !received.placed && !failed && !decoded.timed,
     }
     const receipt: HeldReceipt | null =
       scope === null ? null : { digest: packet.digest, state: 'pending', waiting: null }
@@ -106,11 +109,11 @@ function deadLetterOf(
   packet: PublishPacket,
   reason: string,
   maxPayloadBytes: number,
-  receivedAtUs: number,
+  received: Stamp,
 ): DeadLetter {
   const kept =
     packet.payload.length > maxPayloadBytes
       ? packet.payload.subarray(0, Math.min(truncatedBytes, maxPayloadBytes))
       : packet.payload
-  return { source, origin: packet.topic, reason, payload: Uint8Array.from(kept), receivedAtUs }
+  return { source, origin: packet.topic, reason, payload: Uint8Array.from(kept), ...arrivalOf(received) }
 }

@@ -454,11 +454,11 @@ describe('bounds and policy', () => {
   })
 
   it('silence beyond 1.5 × the keep-alive ends the connection', async () => {
-    let offsetUs = 0
-    const { port } = await start({ nowUs: () => Date.now() * 1000 + offsetUs })
+    let offsetMs = 0
+    const { port } = await start({ monotonicMs: () => performance.now() + offsetMs })
     const client = await connect(port, 'c', { keepalive: 10 })
     const lasting = await connect(port, 'd', { keepalive: 100 })
-    offsetUs = 16e6
+    offsetMs = 16_000
     await client.closed
     lasting.send({ cmd: 'pingreq' })
     await lasting.next('pingresp')

@@ -15,6 +15,7 @@ import type { Logger } from 'pino'
 import type { Buffer as ReadingBuffer } from '../../buffer/buffer.ts'
 import type { MqttConfig } from '../../config/agent-config.ts'
 import type { Decoder } from '../../decode/decoder.ts'
+import type { Stamp } from '../../time/agent-clock.ts'
 import type { Accept, Source, SourceStatus } from '../source.ts'
 import { type BrokerSide, MqttConnection, type Shared } from './connection.ts'
 import { Credentials } from './credentials.ts'
@@ -41,7 +42,9 @@ export interface MqttSourceOptions {
   readonly log: Logger
   readonly sabotage: Sabotage
   /** Wall clock, whole microseconds. */
-  readonly nowUs?: () => number
+  readonly stamp: () => Stamp
+  /** For silence; replaced in tests. */
+  readonly monotonicMs?: () => number
 }
 
 export interface MqttStats {
@@ -61,7 +64,6 @@ export class MqttSource implements Source {
   readonly #connections = new Set<MqttConnection>()
   readonly #server: Server
   readonly #broker: Aedes
-  readonly #nowUs: () => number
   #state: SourceStatus['state'] = 'stopped'
   #writable = true
   #refused = 0
@@ -72,7 +74,6 @@ export class MqttSource implements Source {
   constructor(options: MqttSourceOptions) {
     const { config, accept, buffer, decoder, sabotage } = options
     this.#options = options
-    this.#nowUs = options.nowUs ?? (() => Date.now() * 1000)
     this.#credentials = new Credentials(options.users)
     const receipts = new ReceiptBook(options.maxReceipts, mqttReceipts(buffer))
     this.#shared = {
@@ -91,7 +92,8 @@ export class MqttSource implements Source {
       tooLong: 'refuse',
       release: (scope, id) => buffer.release(scope, id),
       forward: config.allowSubscribe ? packet => this.#deliver(packet) : null,
-      nowUs: this.#nowUs,
+      stamp: options.stamp,
+      monotonicMs: options.monotonicMs ?? (() => performance.now()),
       closed: (connection, reason) => this.#closed(connection, reason),
     }
     this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, socket =>
@@ -203,7 +205,7 @@ export class MqttSource implements Source {
     const keepAliveMs = (packet.keepalive ?? 0) * 1500
     const connection = connectionOf(client)
     connection.clientId = packet.clientId || null
-    connection.maxSilenceUs = (keepAliveMs > 0 ? Math.min(keepAliveMs, maxSilence) : maxSilence) * 1000
+    connection.maxSilenceMs = keepAliveMs > 0 ? Math.min(keepAliveMs, maxSilence) : maxSilence
     packet.keepalive = 0
     delete packet.will
   }
@@ -242,10 +244,8 @@ export class MqttSource implements Source {
   }
 
   #closeSilent(): void {
-    const nowUs = this.#nowUs()
     for (const connection of this.#connections) {
-      if (nowUs - connection.lastHeardUs > connection.maxSilenceUs)
-        connection.close('silent for longer than its keep-alive')
+      if (connection.silentMs > connection.maxSilenceMs) connection.close('silent for longer than its keep-alive')
     }
   }
 

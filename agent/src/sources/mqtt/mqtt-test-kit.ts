@@ -90,7 +90,7 @@ export interface TestSource {
 /** A source on a free port of loopback. Close it with `source.stop()`. */
 export async function startSource(
   given: { buffer?: MemoryBuffer; config?: Partial<MqttConfig> } & Partial<
-    Pick<MqttSourceOptions, 'users' | 'nowUs' | 'sabotage'>
+    Pick<MqttSourceOptions, 'users' | 'monotonicMs' | 'sabotage'>
   > = {},
 ): Promise<TestSource> {
   const buffer = given.buffer ?? new MemoryBuffer()
@@ -104,7 +104,8 @@ export async function startSource(
     maxReceipts: 1000,
     log: pino({ level: 'silent' }),
     sabotage: given.sabotage ?? { ackBeforeCommit: false, noDuplicateCheck: false },
-    ...(given.nowUs && { nowUs: given.nowUs }),
+    stamp: () => ({ tsUs: Date.now() * 1000, placed: true }),
+    ...(given.monotonicMs && { monotonicMs: given.monotonicMs }),
   })
   await source.start()
   return { source, buffer, port: source.port }

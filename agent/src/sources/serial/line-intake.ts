@@ -8,6 +8,8 @@
 import type { Message } from '../../buffer/buffer.ts'
 import type { Decoder } from '../../decode/decoder.ts'
 import { isFailure } from '../../decode/format.ts'
+import type { Stamp } from '../../time/agent-clock.ts'
+import { arrivalOf } from '../arrival.ts'
 import { messageDigest } from '../message-digest.ts'
 import type { Accept } from '../source.ts'
 import type { Frame, Framing } from './framing/framing.ts'
@@ -24,7 +26,7 @@ export interface LineIntakeOptions {
   readonly recent: RecentLines
   readonly accept: Accept
   readonly decoder: Decoder
-  readonly nowUs: () => number
+  readonly stamp: () => Stamp
   readonly acknowledge: (n: number) => void
   readonly sabotage: { readonly ackBeforeCommit: boolean; readonly noDuplicateCheck: boolean }
 }
@@ -56,20 +58,20 @@ export class LineIntake {
     }
     this.messages++
     const digest = frame.number === null ? '' : messageDigest(frame.payload, 0, 0, 0, frame.payload.length)
-    const receivedAtUs = this.#options.nowUs()
+    const received = this.#options.stamp()
     const message = this.#messageOf(
       frame,
       digest,
       tooLong ? `line of ${line.length} bytes; at most ${maxLineBytes} are decoded` : null,
-      receivedAtUs,
+      received,
     )
     if (message !== null) this.#store(frame, digest, message, settled)
   }
 
   /** Null when it was stored before. */
-  #messageOf(frame: Frame, digest: string, tooLong: string | null, receivedAtUs: number): Message | null {
+  #messageOf(frame: Frame, digest: string, tooLong: string | null, received: Stamp): Message | null {
     const { decoder, device, source, path } = this.#options
-    const decoded = tooLong === null ? decoder.line(device, frame.payload, receivedAtUs) : { reason: tooLong }
+    const decoded = tooLong === null ? decoder.line(device, frame.payload, received.tsUs) : { reason: tooLong }
     const failed = isFailure(decoded)
     const told = this.#toldBefore(frame, digest, !failed && decoded.identified)
     if (told === 'yes') return null
@@ -77,10 +79,17 @@ export class LineIntake {
     return {
       readings: failed ? [] : decoded.readings,
       deadLetter: failed
-        ? { source, origin: path, reason: decoded.reason, payload: Uint8Array.from(frame.payload), receivedAtUs }
+        ? {
+            source,
+            origin: path,
+            reason: decoded.reason,
+            payload: Uint8Array.from(frame.payload),
+            ...arrivalOf(received),
+          }
         : null,
       receipt: frame.number === null ? null : { scope: source, id: frame.number, digest },
       maybeDuplicate: told === 'maybe',
+      unplaced: !received.placed && !failed && !decoded.timed,
     }
   }
 

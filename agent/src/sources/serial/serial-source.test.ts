@@ -32,6 +32,7 @@ async function start(path: string, given: { buffer?: MemoryBuffer; config?: Part
     decoder: createDecoder({ routes: [], maxPayloadBytes: 65536 }),
     log: pino({ level: 'silent' }),
     sabotage: { ackBeforeCommit: false, noDuplicateCheck: false },
+    stamp: () => ({ tsUs: Date.now() * 1000, placed: true }),
     retry: { baseMs: 10, capMs: 20 },
   })
   clean.push(() => source.stop())

@@ -15,6 +15,7 @@ import { SerialPort } from 'serialport'
 import type { Buffer as ReadingBuffer } from '../../buffer/buffer.ts'
 import type { SerialConfig } from '../../config/agent-config.ts'
 import type { Decoder } from '../../decode/decoder.ts'
+import type { Stamp } from '../../time/agent-clock.ts'
 import type { Accept, Source, SourceStatus } from '../source.ts'
 import { acknowledged, acknowledgement } from './framing/acknowledged.ts'
 import type { Framing } from './framing/framing.ts'
@@ -39,7 +40,7 @@ export interface SerialSourceOptions {
   readonly log: Logger
   readonly sabotage: { readonly ackBeforeCommit: boolean; readonly noDuplicateCheck: boolean }
   /** Wall clock, whole microseconds. */
-  readonly nowUs?: () => number
+  readonly stamp: () => Stamp
   readonly retry?: Backoff
 }
 
@@ -75,7 +76,7 @@ export class SerialSource implements Source {
       recent: new RecentLines(buffer.receipts().filter(({ scope }) => scope === this.name)),
       accept,
       decoder,
-      nowUs: options.nowUs ?? (() => Date.now() * 1000),
+      stamp: options.stamp,
       acknowledge: n => this.#acknowledge(n),
       sabotage,
     })
