@@ -28,8 +28,9 @@ const list: Command = {
       const found = await letters.list(limit)
       context.json(found.map(described))
       if (found.length === 0) context.out('no dead letters')
-      for (const { id, receivedAtUs, source, origin, reason } of found) {
-        context.out(`${id}  ${isoTime(receivedAtUs)}  ${source}  ${printable(origin)}  ${printable(reason)}`)
+      for (const letter of found) {
+        const { id, source, origin, reason } = letter
+        context.out(`${id}  ${arrivalText(letter)}  ${source}  ${printable(origin)}  ${printable(reason)}`)
       }
     }),
 }
@@ -46,7 +47,7 @@ const show: Command = {
       const letter = (await letters.list(allLetters)).find(found => found.id === id)
       if (letter === undefined) throw new TributaryError('not-found', `there is no dead letter ${id}`)
       context.json(described(letter))
-      context.out(`received  ${isoTime(letter.receivedAtUs)} from ${letter.source}, ${printable(letter.origin)}`)
+      context.out(`received  ${arrivalText(letter)} from ${letter.source}, ${printable(letter.origin)}`)
       context.out(`reason    ${printable(letter.reason)}`)
       context.out(`payload   ${printable(Buffer.from(letter.payload).toString('utf8'))}`)
     }),
@@ -140,10 +141,15 @@ function described(letter: StoredDeadLetter) {
   const payload = Buffer.from(letter.payload)
   return {
     ...letter,
-    receivedAt: isoTime(letter.receivedAtUs),
+    receivedAt: letter.arrival === 'unplaced' ? null : isoTime(letter.receivedAtUs),
     payload: payload.toString('utf8'),
     payloadBase64: payload.toString('base64'),
   }
+}
+
+function arrivalText({ receivedAtUs, arrival }: StoredDeadLetter): string {
+  if (arrival === 'unplaced') return 'before the time was known'
+  return arrival === 'uncertain' ? `by ${isoTime(receivedAtUs)}` : isoTime(receivedAtUs)
 }
 
 function isoTime(us: number): string {

@@ -26,6 +26,21 @@ test('the readings are told as the sum that they are, by class where there is mo
   ])
 })
 
+test('the clock tells by whom it is trusted, and what waits for it', () => {
+  const clockLine = (status: typeof drainingStatus) => describeStatus(status).find(line => line.startsWith('clock'))
+  expect(clockLine(drainingStatus)).toBe(
+    'clock      trusted since 2025-06-01T12:00:00.000Z, by hub, to 4 ms; this machine is 20 ms ahead',
+  )
+  const clock = { ...drainingStatus.clock, trusted: false, source: null, trustedSinceMs: null, offsetMs: null }
+  const buffer = { ...drainingStatus.buffer, unplacedReadings: 7 }
+  expect(clockLine({ ...drainingStatus, clock, buffer })).toBe(
+    'clock      no time is trusted yet: readings without one are kept, and placed later; 7 readings wait for their place in time',
+  )
+  expect(clockLine({ ...drainingStatus, clock: { ...drainingStatus.clock, offsetMs: 3600_000 } })).toContain(
+    'is 1h behind',
+  )
+})
+
 test('a long time left is told in minutes; when nothing leaves, that', () => {
   const { uplink } = drainingStatus
   const after = (estimatedDrainMs: number | null) =>

@@ -4,6 +4,7 @@ import { formatBytes, formatDuration } from '@tributary/shared/config-schema'
 import type { BufferStats } from '../buffer/buffer.ts'
 import type { ClassCounters, Counters } from '../buffer/counters.ts'
 import { type AgentStatus, unreadiness } from '../health/agent-status.ts'
+import type { ClockStatus } from '../time/agent-clock.ts'
 import type { UplinkStatus } from '../uplink/uplink-status.ts'
 import { configOption, readConfigOption } from './config-option.ts'
 import { findRunningAgent, notRunning } from './running-agent.ts'
@@ -32,6 +33,7 @@ export function describeStatus({
   enrolment,
   sources,
   buffer,
+  clock,
   uplink,
   rssBytes,
   sabotage,
@@ -47,6 +49,7 @@ export function describeStatus({
     ),
     `buffer     ${buffer.writable ? 'writable' : 'CANNOT COMMIT'}, ${buffer.backlogReadings} readings wait, ${buffer.files} files, ${formatBytes(buffer.bytes)}`,
     ...describeCounters(buffer.counters),
+    describeClock(clock, buffer),
     ...(buffer.deadLetters === 0
       ? []
       : [`letters    ${buffer.deadLetters} payloads did not decode: tributary-agent deadletter list`]),
@@ -56,6 +59,23 @@ export function describeStatus({
       : `uplink     ${uplink.state} to ${uplink.hub}${uplink.proxy === null ? '' : ` through ${uplink.proxy}`}${uplink.detail === '' ? '' : `: ${uplink.detail}`}; ${uplink.sentBatches} batches, ${uplink.sentReadings} readings sent`,
     ...sabotage.map(word => `SABOTAGE   ${word}`),
   ]
+}
+
+/** By whose time readings are stamped that bring none, and how many wait for one. */
+function describeClock(clock: ClockStatus, { unplacedReadings }: BufferStats): string {
+  const waiting = unplacedReadings === 0 ? '' : `; ${unplacedReadings} readings wait for their place in time`
+  const { source, trustedSinceMs, offsetMs, errorMs } = clock
+  if (trustedSinceMs === null)
+    return `clock      no time is trusted yet: readings without one are kept, and placed later${waiting}`
+  const since = new Date(trustedSinceMs).toISOString()
+  const machine =
+    offsetMs === null || offsetMs === 0 ? 'as this machine has it' : `this machine is ${described(offsetMs)}`
+  return `clock      trusted since ${since}, by ${source}, to ${errorMs} ms; ${machine}${waiting}`
+}
+
+function described(offsetMs: number): string {
+  const off = Math.abs(offsetMs)
+  return `${off < 10_000 ? `${off} ms` : formatDuration(Math.round(off / 1000) * 1000)} ${offsetMs > 0 ? 'behind' : 'ahead'}`
 }
 
 /** The law of promise 3; by class where there is more than raw. */

@@ -2,8 +2,10 @@
  * Looking at dead letters, dropping them, and decoding them again after a route or a format was put right.
  *
  * A replayed letter is stored like a message just heard, with its own time of arrival, and then dropped: a crash between the two
- * leaves the letter, and replaying it again stores its readings twice. What still does not decode stays.
+ * leaves the letter, and replaying it again stores its readings twice. What still does not decode stays, and so does what would need a time
+ * of arrival that is not known yet; where that is uncertain, so are the readings.
  */
+import { Quality, type Reading } from '@tributary/shared/reading'
 import type { Buffer as ReadingBuffer, StoredDeadLetter } from '../buffer/buffer.ts'
 import type { Decoder } from '../decode/decoder.ts'
 
@@ -23,6 +25,10 @@ export interface DeadLetters {
 /** More than a buffer keeps. */
 export const allLetters = 1_000_000
 
+function asUncertain(reading: Reading): Reading {
+  return reading.quality === Quality.good ? { ...reading, quality: Quality.uncertain } : reading
+}
+
 /** `deviceOf`: the device of a serial port, by the name of its source. */
 export function createDeadLetters(
   buffer: Pick<ReadingBuffer, 'accept' | 'deadLetters' | 'dropDeadLetters'>,
@@ -35,8 +41,12 @@ export function createDeadLetters(
       ? decoder.line(deviceOf(letter.source), payload, letter.receivedAtUs)
       : decoder.topic(letter.origin, payload, letter.receivedAtUs)
     if ('reason' in decoded) return decoded.reason
+    if (letter.arrival === 'unplaced' && !decoded.timed)
+      return 'its time of arrival is not known yet; replay it once the clock is trusted'
+    const uncertain = letter.arrival === 'uncertain' && !decoded.timed
+    const readings = uncertain ? decoded.readings.map(asUncertain) : decoded.readings
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    buffer.accept({ readings: decoded.readings, deadLetter: null, receipt: null, maybeDuplicate: false }, error =>
+    buffer.accept({ readings, deadLetter: null, receipt: null, maybeDuplicate: false }, error =>
       error === null ? resolve() : reject(error),
     )
     await promise

@@ -4,6 +4,7 @@
  */
 import type { Lane } from '@tributary/shared/protocol'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { trustSources } from '../time/agent-clock.ts'
 import type { LaneStatus } from '../uplink/uplink-status.ts'
 import type { AgentStatus } from './agent-status.ts'
 
@@ -173,6 +174,12 @@ const counters: readonly Definition[] = [
     status => status.buffer.resealedBatches,
   ),
   one(
+    'clock_corrections_total',
+    'Corrections of the trusted time by more than 0.1 s since the start',
+    status => status.clock.corrections,
+  ),
+  one('clock_steps_back_total', 'Those of them that went back in one step', status => status.clock.stepsBack),
+  one(
     'uplink_failed_tries_total',
     'Requests that did not end with a stored batch since the start',
     status => status.uplink?.failedTries,
@@ -207,6 +214,35 @@ const gauges: readonly Definition[] = [
     'buffer_oldest_seconds',
     'Event time of the oldest reading that the hub does not have, seconds since 1970',
     status => (status.buffer.oldestUs === null ? null : status.buffer.oldestUs / 1e6),
+  ),
+  one('clock_trusted', '1 while readings without a time are stamped by a trusted one', ({ clock }) =>
+    Number(clock.trusted),
+  ),
+  {
+    name: 'clock_source',
+    help: '1 for the source of the trusted time',
+    labels: ['source'],
+    values: ({ clock }) => trustSources.map(source => ({ labels: { source }, value: Number(clock.source === source) })),
+  },
+  one(
+    'clock_trusted_since_seconds',
+    'When this boot gained trust, seconds since 1970',
+    ({ clock }) => clock.trustedSinceMs && clock.trustedSinceMs / 1000,
+  ),
+  one(
+    'clock_offset_seconds',
+    'The trusted time minus that of the machine',
+    ({ clock }) => clock.offsetMs && clock.offsetMs / 1000,
+  ),
+  one(
+    'clock_error_seconds',
+    'How far the trusted time may be off',
+    ({ clock }) => clock.errorMs && clock.errorMs / 1000,
+  ),
+  one(
+    'buffer_unplaced_readings',
+    'Readings stored without a time that have no place in time yet',
+    status => status.buffer.unplacedReadings,
   ),
   one('enrolled', '1 when the agent is enrolled', status => (status.enrolment === null ? 0 : 1)),
   eachSource('connections', 'Connections open', source => source.mqtt?.connections),
