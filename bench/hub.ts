@@ -5,7 +5,7 @@
  * Both sides take turns of `--seconds` in one process on bodies made from the same readings; batches a second on one core.
  */
 import { gzipSync } from 'node:zlib'
-import type { Batch, SeriesColumns } from '@tributary/shared/batch/batch'
+import { type Batch, noCounters, type SeriesColumns } from '@tributary/shared/batch/batch'
 import { encodeBatch } from '@tributary/shared/batch/codec'
 import { fields, formatBatchField, mediaTypes, paths } from '@tributary/shared/protocol'
 import { signRequest } from '@tributary/shared/signature'
@@ -60,7 +60,7 @@ function ourSide(batches: readonly (readonly SeriesColumns[])[]): () => number {
   const standing: AgentStanding = { agentNo: 1, agentId, site: 'bench', revoked: false, keys: [publicKey] }
   const nowMs = Date.now()
   const requests = batches.map((columns, i): BatchRequest => {
-    const body = encodeBatch({ header: { ...header, seq: i + 1 }, columns })
+    const body = encodeBatch({ header: { ...header, seq: i + 1 }, columns, aggregates: [] })
     const headers = {
       'content-type': mediaTypes.batch,
       [fields.lane]: 'live',
@@ -101,6 +101,7 @@ const header: Batch['header'] = {
   bootId: '3f2c1a00-1234-4abc-8def-0123456789ab',
   monotonicUs: 86_400_000_123,
   wallUs: 1_763_800_000_123_456,
-  counters: { accepted: 1_234_000, stored: 1_233_990, suppressed: 0, deadLettered: 10, evicted: 0, maybeDuplicate: 2 },
+  counters: { ...noCounters, accepted: 1_234_000, stored: 1_233_990, deadLettered: 10, maybeDuplicate: 2 },
   losses: [],
+  recallsDone: [],
 }

@@ -9,7 +9,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import type { Batch, SeriesColumns } from '@tributary/shared/batch/batch'
+import { type Batch, noCounters, type SeriesColumns } from '@tributary/shared/batch/batch'
 import { decodeBatch, encodeBatch } from '@tributary/shared/batch/codec'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
 import { type Bench, type BenchContext, type BenchResult, type Comparison, compare, worstOf } from './bench.ts'
@@ -55,7 +55,7 @@ function compareSizes(batches: readonly (readonly SeriesColumns[])[]): Compariso
 }
 
 function bodyBytes(columns: readonly SeriesColumns[]): number {
-  const body = encodeBatch({ header, columns })
+  const body = encodeBatch({ header, columns, aggregates: [] })
   const back = decodeBatch(body).columns
   const lossless = columns.every(({ tsUs, values }, s) =>
     values.every((value, i) => Object.is(value, back[s]?.values[i]) && tsUs[i] === back[s]?.tsUs[i]),
@@ -71,8 +71,9 @@ const header: Batch['header'] = {
   bootId: '3f2c1a00-1234-4abc-8def-0123456789ab',
   monotonicUs: 86_400_000_123,
   wallUs: 1_763_800_000_123_456,
-  counters: { accepted: 1_234_000, stored: 1_233_990, suppressed: 0, deadLettered: 10, evicted: 0, maybeDuplicate: 2 },
+  counters: { ...noCounters, accepted: 1_234_000, stored: 1_233_990, deadLettered: 10, maybeDuplicate: 2 },
   losses: [],
+  recallsDone: [],
 }
 
 function machineBatches(file: string): SeriesColumns[] {

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { noCounters } from '@tributary/shared/batch/batch'
 import { encodeBatch } from '@tributary/shared/batch/codec'
 import { fields, formatBatchField, mediaTypes, paths } from '@tributary/shared/protocol'
 import { signRequest } from '@tributary/shared/signature'
@@ -35,13 +36,14 @@ const nowUs = Date.now() * 1000
 /** What the other copy of the gateway sends: a batch of its own under the same epoch. */
 async function sendAsTheOther(epoch: number, seq: number): Promise<number> {
   const { agentId, privateKey } = identity
-  const counters = { accepted: 1, stored: 1, suppressed: 0, deadLettered: 0, evicted: 0, maybeDuplicate: 0 }
+  const counters = { ...noCounters, accepted: 1, stored: 1 }
   const clocks = { bootId: '6f1a7a3e-1111-4222-8333-444455556666', monotonicUs: 1, wallUs: nowUs }
   const body = encodeBatch({
-    header: { agentId, epoch, seq, ...clocks, counters, losses: [] },
+    header: { agentId, epoch, seq, ...clocks, counters, losses: [], recallsDone: [] },
     columns: [
       { series: series('other'), tsUs: Float64Array.of(nowUs + seq), values: Float64Array.of(seq), quality: null },
     ],
+    aggregates: [],
   })
   const own = {
     [fields.lane]: 'live',

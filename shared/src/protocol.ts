@@ -45,7 +45,15 @@ export const batchLimits = {
   inflatedBytes: 32 * 1024 * 1024,
   readings: 100_000,
   series: 10_000,
+  aggregates: 20_000,
+  /** Series with aggregates, once for each of their windows. */
+  aggregateSeries: 10_000,
+  /** One aggregate as bytes: more than sums and a sketch of 512 buckets, the most that an agent keeps, can take. */
+  aggregateBytes: 8192,
 } as const
+
+/** Open recalls in one answer; the next come with the answers after they are done. */
+export const maxRecallsInAnswer = 16
 
 /** POST /v1/enroll. The key is made on the gateway; only its public half travels. */
 export interface EnrollRequest {
@@ -82,6 +90,17 @@ export interface BatchAnswer {
   readonly desiredConfigVersion: number
   /** Backlog batches that may be in flight until the next answer. */
   readonly credits: number
+  /** Ranges of held readings that somebody asks back, oldest first; absent from a hub that knows none. At most `maxRecallsInAnswer`. */
+  readonly recalls?: readonly Recall[]
+}
+
+/** Readings that the agent folded or kept back and may still have: those of a series with `fromUs` ≤ time < `toUs`. */
+export interface Recall {
+  readonly id: number
+  readonly device: string
+  readonly metric: string
+  readonly fromUs: number
+  readonly toUs: number
 }
 
 /** Why the hub does not store a reading as data; it goes to the dead letters instead. */

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """An independent decoder of batch content, written from the layout comment of shared/src/batch/codec.ts alone.
 
-decode.py CONTENT [BODY]: CONTENT is the inflated content of a batch; with BODY, the whole body, its outside is checked too. Prints the batch as JSON:
-times as integers, doubles as the 16 hex digits of their bits, so that nothing is rounded on the way.
+decode.py CONTENT BODY: CONTENT is the inflated content of a batch, BODY the whole body, whose outside is checked. Reads layouts 1 and 2. Prints the batch
+as JSON: times as integers, doubles as the 16 hex digits of their bits, so that nothing is rounded on the way, aggregates as those of their bytes.
 """
 import json, struct, sys, zlib
 
@@ -108,7 +108,7 @@ def values(heads, data, strings, kind, n):
     parts = [iter(values(heads, data, strings, k, kinds.count(k)) if k in kinds else []) for k in (0, 1, 2)]
     return [next(parts[k]) for k in kinds]
 
-def header(s):
+def header(s, layout):
     identity = {"agentId": s.string(), "epoch": s.uvarint(), "seq": s.uvarint()}
     series, readings = s.uvarint(), s.uvarint()
     x = s.take(16).hex() if s.u8() == 1 else None
@@ -117,7 +117,17 @@ def header(s):
     counters = {name: s.uvarint() for name in "accepted stored suppressed deadLettered evicted maybeDuplicate".split()}
     loss = lambda: {name: s.uvarint() for name in "epoch fromSeq toSeq readings".split()}
     losses = [{**loss(), "exact": s.u8() == 1, "reason": s.string()} for _ in range(s.uvarint())]
-    return {**identity, **boot, **clocks, "counters": counters, "losses": losses}, series, readings
+    counters["folded"], counters["classes"], done, runs, aggregates = 0, [], [], 0, 0
+    if layout > 1:
+        counters["folded"] = s.uvarint()
+        names = "accepted stored folded suppressed evicted".split()
+        for _ in range(s.uvarint()):
+            counters["classes"].append({"class": ("raw", "aggregate", "alarm")[s.u8()], **{name: s.uvarint() for name in names}})
+        done = [{"id": s.uvarint(), "readings": s.uvarint(), "complete": s.u8() == 1} for _ in range(s.uvarint())]
+        runs, aggregates = s.uvarint(), s.uvarint()
+    assert s.left() == 0, "header too long"
+    read = {**identity, **boot, **clocks, "counters": counters, "losses": losses, "recallsDone": done}
+    return read, series, readings, runs, aggregates
 
 def columns(s, strings, series):
     heads, data = Stream(s.take(s.uvarint())), Stream(s.data[s.at :])
@@ -130,20 +140,50 @@ def columns(s, strings, series):
     assert heads.left() == data.left() == 0, "bytes left over"
     return out
 
-def decode(content):
+def uvarint(value):
+    return bytes([value]) if value < 0x80 else bytes([value & 0x7F | 0x80]) + uvarint(value >> 7)
+
+def svarint(value):
+    return uvarint(2 * value if value >= 0 else -2 * value - 1)
+
+def aggregates(s, strings, series, total):
+    heads, data = Stream(s.take(s.uvarint())), Stream(s.data[s.at :])
+    described = list(zip(*[ints(heads, data, series) for _ in range(6)]))
+    rows = list(zip(*[ints(heads, data, total) for _ in range(9)]))
+    doubles = [b for one in described for b in numbers(heads, data, 4 * one[5])]
+    packed = []
+    for i, (start, _, form, n, first, span, order, last_order, length) in enumerate(rows):
+        values = b"".join(struct.pack("<Q", b) for b in doubles[4 * i : 4 * i + 4])
+        times = svarint(start + first) + uvarint(span) + svarint(order) + svarint(last_order)
+        packed.append(bytes([form >> 8, form & 255]) + uvarint(n) + values + times + data.take(length))
+    assert heads.left() == data.left() == 0, "bytes left over"
+    out, at = [], 0
+    for device, metric, unit, size, hop, n in described:
+        name = {"device": strings[device], "metric": strings[metric], "unit": strings[unit]}
+        mine = range(at, at + n)
+        columns = {"startUs": [rows[i][0] for i in mine], "revision": [rows[i][1] for i in mine]}
+        out.append({"series": name, "sizeUs": size, "hopUs": hop, **columns, "data": [packed[i].hex() for i in mine]})
+        at += n
+    assert at == total, "aggregates do not add up"
+    return out
+
+def decode(content, layout):
     sections = Stream(content)
-    parts = [(sections.u8(), Stream(sections.take(sections.uvarint()))) for _ in range(3)]
-    (one, first), (two, texts), (three, third) = parts
-    assert (one, two, three) == (1, 2, 3) and sections.left() == 0, "not three sections in order"
-    head, series, readings = header(first)
-    read = columns(third, [texts.take(n).decode("utf-8") for n in [texts.uvarint() for _ in range(texts.uvarint())]], series)
+    parts = {}
+    while sections.left() > 0:
+        kind = sections.u8()
+        assert kind == len(parts) + 1, "sections out of order"
+        parts[kind] = Stream(sections.take(sections.uvarint()))
+    head, series, readings, runs, total = header(parts[1], layout)
+    assert len(parts) == (4 if total else 3), "a section too few or too many"
+    texts = parts[2]
+    strings = [texts.take(n).decode("utf-8") for n in [texts.uvarint() for _ in range(texts.uvarint())]]
+    read = columns(parts[3], strings, series)
     assert sum(len(c["tsUs"]) for c in read) == readings, "readings do not add up"
-    return {"header": head, "columns": read}
+    return {"header": head, "columns": read, "aggregates": aggregates(parts[4], strings, runs, total) if total else []}
 
 if __name__ == "__main__":
-    content = open(sys.argv[1], "rb").read()
-    if len(sys.argv) > 2:
-        body = open(sys.argv[2], "rb").read()
-        assert body[:3] == b"TRB" and body[3] == 1, "magic or version"
-        assert zlib.crc32(content + body[8:]) == struct.unpack("<I", body[4:8])[0], "CRC-32"
-    print(json.dumps(decode(content)))
+    content, body = (open(name, "rb").read() for name in sys.argv[1:3])
+    assert body[:3] == b"TRB" and body[3] in (1, 2), "magic or version"
+    assert zlib.crc32(content + body[8:]) == struct.unpack("<I", body[4:8])[0], "CRC-32"
+    print(json.dumps(decode(content, body[3])))

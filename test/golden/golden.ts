@@ -9,8 +9,13 @@ export const goldenFiles = {
   json: (name: string) => fileURLToPath(new URL(`${name}.golden.json`, import.meta.url)),
 }
 
-/** A batch as JSON can hold it: numbers of value columns as the hexadecimal digits of their 64 bits. */
-export function toJson({ header, columns }: Batch): unknown {
+/** Vectors of layout 1, which is read and not written: their files stay as they are. */
+export const layout1Names = ['doubles', 'fleet', 'no-readings', 'one-reading', 'text-and-mixture', 'times'].map(
+  name => `layout-1/${name}`,
+)
+
+/** A batch as JSON can hold it: numbers of value columns as the hexadecimal digits of their 64 bits, aggregates as those of their bytes. */
+export function toJson({ header, columns, aggregates }: Batch): unknown {
   return {
     header,
     columns: columns.map(({ series, tsUs, values, quality }) => ({
@@ -18,6 +23,14 @@ export function toJson({ header, columns }: Batch): unknown {
       tsUs: [...tsUs],
       values: values instanceof Float64Array ? bitsOf(values) : values.map(valueToJson),
       quality: quality && [...quality],
+    })),
+    aggregates: aggregates.map(({ series, sizeUs, hopUs, startUs, revision, data }) => ({
+      series,
+      sizeUs,
+      hopUs,
+      startUs: [...startUs],
+      revision: [...revision],
+      data: data.map(bytes => Buffer.from(bytes).toString('hex')),
     })),
   }
 }

@@ -3,8 +3,10 @@
  *
  * `node test/golden/generate.ts` writes their files. A better choice among the forms changes the content and only asks for them to
  * be written again; when bodies written before no longer decode, the layout has changed and needs a new version.
+ * Those of layout 1, which is read and no longer written, are kept beside them.
  */
-import type { Batch, BatchHeader, SeriesColumns } from '@tributary/shared/batch/batch'
+import type { Batch, BatchHeader, SeriesAggregates, SeriesColumns } from '@tributary/shared/batch/batch'
+import { aggregateBytes } from '@tributary/shared/batch/test-aggregates'
 import type { Value } from '@tributary/shared/reading'
 
 const header: BatchHeader = {
@@ -14,11 +16,22 @@ const header: BatchHeader = {
   bootId: '3f2c1a00-1234-4abc-8def-0123456789ab',
   monotonicUs: 86_400_000_123,
   wallUs: 1_763_800_000_123_456,
-  counters: { accepted: 1_000_000, stored: 999_990, suppressed: 4, deadLettered: 3, evicted: 2, maybeDuplicate: 1 },
+  counters: {
+    accepted: 1_000_000,
+    stored: 999_980,
+    suppressed: 5,
+    deadLettered: 3,
+    evicted: 2,
+    maybeDuplicate: 1,
+    folded: 10,
+    classes: [],
+  },
   losses: [],
+  recallsDone: [],
 }
 
 const startUs = 1_763_800_000_000_000
+const firstMinuteUs = 1_763_800_020_000_000
 
 function column(
   name: string,
@@ -49,6 +62,30 @@ function noise(i: number): number {
   return (Math.imul(i + 1, 0x9e37_79b1) ^ Math.imul(i + 7, 0x85eb_ca6b)) >>> 1
 }
 
+/** Aggregates of the minutes from `firstMinuteUs` on, of 60 readings each, with sketches of `buckets` if that is not 0. */
+function minutes(
+  name: string,
+  n: number,
+  value: (minute: number, i: number) => number,
+  buckets: number,
+): SeriesAggregates {
+  const [device, metric, unit] = name.split('/') as [string, string, string]
+  const starts = series(n, minute => firstMinuteUs + 60_000_000 * minute)
+  return {
+    series: { device, metric, unit },
+    sizeUs: 60_000_000,
+    hopUs: 60_000_000,
+    startUs: Float64Array.from(starts),
+    revision: new Uint32Array(n),
+    data: starts.map((start, minute) =>
+      aggregateBytes(
+        series(60, i => ({ tsUs: start + 1_000_000 * i + (noise(i) % 1000), value: value(minute, i) })),
+        buckets,
+      ),
+    ),
+  }
+}
+
 /** Every second from `startUs`, ± 2 ms. */
 function jittered(n: number, salt: number): number[] {
   return series(n, i => startUs + 1_000_000 * i + 1000 * ((noise(i + salt) % 5) - 2))
@@ -77,8 +114,9 @@ export const vectors: Readonly<Record<string, Batch>> = {
       ],
     },
     columns: [],
+    aggregates: [],
   },
-  'one-reading': { header, columns: [column('press-1/temperature/Cel', [startUs], [20.5])] },
+  'one-reading': { header, columns: [column('press-1/temperature/Cel', [startUs], [20.5])], aggregates: [] },
   fleet: {
     header,
     columns: [
@@ -113,6 +151,7 @@ export const vectors: Readonly<Record<string, Batch>> = {
         series(40, i => (i > 11 && i < 30 ? 'open' : 'closed')),
       ),
     ],
+    aggregates: [],
   },
   doubles: {
     header,
@@ -160,6 +199,7 @@ export const vectors: Readonly<Record<string, Batch>> = {
         series(9, i => Math.fround(20 + i / 7)),
       ),
     ],
+    aggregates: [],
   },
   times: {
     header,
@@ -200,6 +240,7 @@ export const vectors: Readonly<Record<string, Batch>> = {
         series(20, i => 5 - i),
       ),
     ],
+    aggregates: [],
   },
   'text-and-mixture': {
     header,
@@ -213,6 +254,37 @@ export const vectors: Readonly<Record<string, Batch>> = {
         series(30, i => noise(i) % 2 === 0),
         series(30, i => (i < 20 ? 2 : 0)),
       ),
+    ],
+    aggregates: [],
+  },
+  aggregates: {
+    header: {
+      ...header,
+      counters: {
+        ...header.counters,
+        classes: [
+          { class: 'raw', accepted: 999_900, stored: 999_889, folded: 4, suppressed: 5, evicted: 2 },
+          { class: 'alarm', accepted: 7, stored: 7, folded: 0, suppressed: 0, evicted: 0 },
+          { class: 'aggregate', accepted: 90, stored: 84, folded: 6, suppressed: 0, evicted: 0 },
+        ],
+      },
+      recallsDone: [
+        { id: 3, readings: 3600, complete: true },
+        { id: Number.MAX_SAFE_INTEGER, readings: 0, complete: false },
+      ],
+    },
+    columns: [column('press-1/temperature/Cel', [startUs], [20.5])],
+    aggregates: [
+      minutes('press-1/temperature/Cel', 30, (minute, i) => (2000 + minute + (noise(60 * minute + i) % 40)) / 100, 512),
+      minutes('press-1/count/1', 30, (minute, i) => 70_000 + 60 * minute + i, 0),
+      minutes('agv-1/lat/deg', 1, (_, i) => 48.137_154 + i * 0.1, 0),
+      {
+        ...minutes('pump-1/full-precision/', 3, (minute, i) => Math.sqrt(2 + 60 * minute + i), 8),
+        sizeUs: 3_600_000_000,
+        hopUs: 60_000_000,
+        revision: Uint32Array.of(0, 7, 2 ** 32 - 1),
+      },
+      minutes('pump-1/extremes/', 2, (_, i) => [-0, 5e-324, Number.MAX_VALUE, -Number.MAX_VALUE][i % 4]!, 0),
     ],
   },
 }

@@ -4,15 +4,17 @@
  * Two targets: the body as sent, which the CRC guards; and the content, whole or one section with true lengths around it, wrapped
  * again with a correct CRC, so that the parser behind it meets whatever an attacker with a valid key could send.
  */
+import { readFileSync } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
 import type { Batch } from '@tributary/shared/batch/batch'
 import { ByteReader } from '@tributary/shared/batch/byte-reader'
 import { ByteWriter } from '@tributary/shared/batch/byte-writer'
 import { decodeContent, encodeContent, peekBatch } from '@tributary/shared/batch/codec'
-import { unwrap, wrap } from '@tributary/shared/batch/frame'
+import { type Unwrapped, unwrap, wrap } from '@tributary/shared/batch/frame'
 import { isTributaryError } from '@tributary/shared/errors'
 import { batchLimits } from '@tributary/shared/protocol'
 import { limits, Quality } from '@tributary/shared/reading'
+import { goldenFiles, layout1Names } from '../golden/golden.ts'
 import { vectors } from '../golden/vectors.ts'
 
 export type Random = () => number
@@ -34,15 +36,25 @@ export interface Mutant {
   readonly target: 'body' | 'content'
 }
 
-const contents = Object.values(vectors).map(batch => encodeContent(batch).slice())
-const bodies = contents.map(wrap)
+/** The golden vectors in both layouts. */
+const originals: readonly Unwrapped[] = [
+  ...Object.values(vectors).map(batch => ({ layout: 2 as const, content: encodeContent(batch).slice() })),
+  ...layout1Names.map(name => ({
+    layout: 1 as const,
+    content: new Uint8Array(readFileSync(goldenFiles.content(name))),
+  })),
+]
+const contents = originals.map(({ content }) => content)
+const bodies = originals.map(({ content, layout }) => wrap(content, layout))
 /** The contents by section, so that a section can change while the lengths around it stay true. */
-const split = contents.map(content => {
+const split = originals.map(({ layout, content }) => {
   const reader = new ByteReader(content)
-  return [1, 2, 3].map(() => {
+  const sections: Uint8Array[] = []
+  while (reader.remaining > 0) {
     reader.u8()
-    return reader.take(reader.uvarint())
-  })
+    sections.push(reader.take(reader.uvarint()))
+  }
+  return { layout, sections }
 })
 const telling = [0, 1, 2, 3, 4, 0x0f, 0x3f, 0x7f, 0x80, 0xf1, 0xf2, 0xfe, 0xff]
 
@@ -54,12 +66,15 @@ function pick<T>(random: Random, from: readonly T[]): T {
 export function mutate(random: Random): Mutant {
   const way = random()
   if (way < 0.5) return { body: edited(pick(random, bodies), random, bodies), target: 'body' }
-  if (way < 0.65) return { body: wrap(edited(pick(random, contents), random, contents)), target: 'content' }
-  const sections = pick(random, split)
+  if (way < 0.65) {
+    const { layout, content } = pick(random, originals)
+    return { body: wrap(edited(content, random, contents), layout), target: 'content' }
+  }
+  const { layout, sections } = pick(random, split)
   const which = Math.floor(random() * sections.length)
-  const others = split.map(parts => parts[which]!)
+  const others = split.flatMap(parts => parts.sections[which] ?? [])
   const parts = sections.map((section, i) => (i === which ? edited(section, random, others) : section))
-  return { body: wrap(join(parts)), target: 'content' }
+  return { body: wrap(join(parts), layout), target: 'content' }
 }
 
 /** One to eight edits, until the result is none of the `others`, of which `original` is one. */
@@ -137,7 +152,7 @@ export function tryDecode(body: Uint8Array, checkCrc: boolean): Outcome {
 }
 
 /** What a decoded batch breaks of what codec.ts promises, or null. */
-export function brokenPromise({ header, columns }: Batch): string | null {
+export function brokenPromise({ header, columns, aggregates }: Batch): string | null {
   if (!(header.epoch >= 1 && header.seq >= 1)) return 'identity out of range'
   for (const { series, tsUs, values, quality } of columns) {
     if (tsUs.length === 0 || values.length !== tsUs.length) return 'columns of unequal length'
@@ -148,6 +163,13 @@ export function brokenPromise({ header, columns }: Batch): string | null {
       return 'a device name out of bounds'
     if (values.some(value => typeof value === 'string' && Buffer.byteLength(value) > limits.stringBytes))
       return 'a long string'
+  }
+  for (const { sizeUs, hopUs, startUs, revision, data } of aggregates) {
+    if (startUs.length === 0 || revision.length !== startUs.length || data.length !== startUs.length)
+      return 'columns of aggregates of unequal length'
+    if (!(hopUs >= 1 && hopUs <= sizeUs)) return 'windows of no size'
+    if (!startUs.every(Number.isSafeInteger)) return 'a start that is no safe integer'
+    if (data.some(bytes => bytes.length > batchLimits.aggregateBytes)) return 'a long aggregate'
   }
   return null
 }
@@ -175,9 +197,10 @@ function heapAndBuffers(): number {
 export function allocationBound(body: Uint8Array): number {
   const fixed = 131_072
   try {
-    const { header, series, readings } = peekBatch(body)
-    const inflated = unwrap(body, batchLimits).length
-    return 4 * inflated + 160 * readings + 1024 * series + 256 * header.losses.length + fixed
+    const { header, series, readings, aggregateSeries, aggregates } = peekBatch(body)
+    const inflated = unwrap(body, batchLimits).content.length
+    const columns = 160 * readings + 1024 * series + 1024 * aggregates + 2048 * aggregateSeries
+    return 4 * inflated + columns + 256 * header.losses.length + fixed
   } catch (error) {
     if (!isTributaryError(error)) throw error
     return 4 * batchLimits.inflatedBytes + fixed

@@ -8,25 +8,16 @@
  * readings in the ledger, whatever the reason.
  * What was counted before there were classes is raw throughout.
  */
-import type { Counters as Totals } from '@tributary/shared/batch/batch'
+import type { ClassCounters, Counters, ReadingClass } from '@tributary/shared/batch/batch'
+import { readingClasses } from '@tributary/shared/batch/batch'
 
-export const seriesClasses = ['raw', 'aggregate', 'alarm'] as const
-export type SeriesClass = (typeof seriesClasses)[number]
+/** In this order the counters of a batch here name every class. */
+export const seriesClasses = readingClasses
+export type SeriesClass = ReadingClass
+export type { ClassCounters, Counters }
 
-export interface ClassCounters {
-  readonly class: SeriesClass
-  readonly accepted: number
-  readonly stored: number
-  readonly folded: number
-  readonly suppressed: number
-  readonly evicted: number
-}
-
-export interface Counters extends Totals {
-  readonly folded: number
-  /** One of each class, in the order of `seriesClasses`. */
-  readonly classes: readonly ClassCounters[]
-}
+/** What was counted before there were classes. */
+type Totals = Omit<Counters, 'folded' | 'classes'>
 
 /** What of a class changes in one step. */
 export type ClassChange = Partial<Omit<ClassCounters, 'class'>>

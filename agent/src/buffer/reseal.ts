@@ -48,13 +48,13 @@ export function reseal(state: StoreState, epoch: number, seq: number): SealedBat
 function moveToOtherEpoch(state: StoreState, old: StoredBatch): StoredBatch {
   const { epoch: oldEpoch, seq: oldSeq } = old
   if (oldEpoch === state.epoch) state.epoch = randomInt(1, maxEpoch)
-  const { header, columns } = decodeBatch(old.body)
+  const { header, columns, aggregates } = decodeBatch(old.body)
   state.epochs.reseal(oldEpoch, oldSeq)
   state.ledger.add({ epoch: oldEpoch, fromSeq: oldSeq, toSeq: oldSeq, readings: 0, exact: true, reason: 'resealed' })
   const { epoch, counters } = state
   const { nextSeq: seq } = state.epochs.get(epoch)
   const losses = state.ledger.carry(epoch, seq)
-  const body = encodeBatch({ header: { ...header, epoch, seq, counters, losses }, columns })
+  const body = encodeBatch({ header: { ...header, epoch, seq, counters, losses }, columns, aggregates })
   const batch = { ...old, epoch, seq, body }
   state.epochs.sealed(batch, state.tailNo)
   state.resealed++

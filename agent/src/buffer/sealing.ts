@@ -76,7 +76,11 @@ export function seal(state: StoreState, maxReadings: number, lane: Lane, header:
 /** Throws when it is the header that cannot be encoded: no reading is to blame then. */
 function checkHeader(state: StoreState, header: SealHeader): void {
   const { epoch, counters } = state
-  encodeBatch({ header: { ...header, epoch, seq: 1, counters, losses: [] }, columns: [] })
+  encodeBatch({
+    header: { ...header, epoch, seq: 1, counters, losses: [], recallsDone: [] },
+    columns: [],
+    aggregates: [],
+  })
 }
 
 function sealTaken(state: StoreState, taken: Taken, header: SealHeader): SealedBatch {
@@ -85,8 +89,9 @@ function sealTaken(state: StoreState, taken: Taken, header: SealHeader): SealedB
   const losses = state.ledger.carry(state.epoch, seq)
   const columns = batchColumns(taken.parts)
   const body = encodeBatch({
-    header: { ...header, epoch: state.epoch, seq, counters: state.counters, losses },
+    header: { ...header, epoch: state.epoch, seq, counters: state.counters, losses, recallsDone: [] },
     columns,
+    aggregates: [],
   })
   const newestUs = newest(columns)
   const place = {

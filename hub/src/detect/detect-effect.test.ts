@@ -1,4 +1,4 @@
-import type { Batch, SeriesColumns } from '@tributary/shared/batch/batch'
+import { type Batch, noCounters, type SeriesColumns } from '@tributary/shared/batch/batch'
 import { batchDigest, encodeBatch } from '@tributary/shared/batch/codec'
 import type { RejectReason } from '@tributary/shared/protocol'
 import pino from 'pino'
@@ -30,10 +30,11 @@ class TestLog {
       bootId: '7b4c2f5e-0d0a-4a55-9c43-0c2c94cf0a11',
       monotonicUs: 1,
       wallUs: startUs,
-      counters: { accepted: 0, stored: 0, suppressed: 0, deadLettered: 0, evicted: 0, maybeDuplicate: 0 },
+      counters: noCounters,
       losses: [],
+      recallsDone: [],
     }
-    const batch = { header, columns }
+    const batch = { header, columns, aggregates: [] }
     const bytes = encodeBatch(batch)
     const envelope = {
       receivedAtMs: startUs / 1000,

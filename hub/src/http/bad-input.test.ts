@@ -162,7 +162,7 @@ test.each(['text/plain', 'application/octet-stream', ''])('media type %j is refu
 test('a batch of an unknown layout version is refused as such', async () => {
   const newer = Uint8Array.from(encodeBatch(gateway.batch(1)))
   // The version stands behind the three bytes of the magic.
-  newer[3] = 2
+  newer[3] = 3
   const refused = await problem(await gateway.sendBody(newer))
   expect(refused).toMatchObject({ status: 422, code: 'unsupported-version' })
 })

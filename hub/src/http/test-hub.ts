@@ -3,7 +3,7 @@ import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Batch } from '@tributary/shared/batch/batch'
+import { type Batch, noCounters } from '@tributary/shared/batch/batch'
 import { encodeBatch } from '@tributary/shared/batch/codec'
 import { type EnrollAnswer, enrollProof, fields, formatBatchField, mediaTypes, paths } from '@tributary/shared/protocol'
 import type { Value } from '@tributary/shared/reading'
@@ -219,8 +219,9 @@ export class TestGateway {
         bootId: '00000000-0000-4000-8000-000000000000',
         monotonicUs: 1,
         wallUs: Date.now() * 1000,
-        counters: { accepted: 3, stored: 3, suppressed: 0, deadLettered: 0, evicted: 0, maybeDuplicate: 0 },
+        counters: { ...noCounters, accepted: 3, stored: 3 },
         losses: [],
+        recallsDone: [],
       },
       columns: [
         {
@@ -230,6 +231,7 @@ export class TestGateway {
           quality: null,
         },
       ],
+      aggregates: [],
     }
   }
 

@@ -1,5 +1,6 @@
 import type { Batch } from '@tributary/shared/batch/batch'
 import { decodeBatch } from '@tributary/shared/batch/codec'
+import { encodeLayout1 } from '@tributary/shared/batch/test-layout-1'
 import type { BatchAnswer } from '@tributary/shared/protocol'
 import { afterEach, expect, test } from 'vitest'
 import { TestHub } from '../http/test-hub.ts'
@@ -74,6 +75,16 @@ test('the record holds the batch as received, who sent it, and its floor', async
   const [envelope] = hub.appended
   expect(envelope).toMatchObject({ floor: 3, ruleVersion: 1, agentNo: 1 })
   expect(decodeBatch(envelope!.batch).header).toMatchObject({ agentId: gateway.agentId, epoch: 7, seq: 4 })
+})
+
+test('an agent of the release before, which sends layout 1, is understood', async () => {
+  const { hub, gateway } = await start({})
+  const batch = gateway.batch(4, [20.5, 21])
+  const body = Uint8Array.from(encodeLayout1(batch))
+  const response = await gateway.sendBody(body, { headers: { 'tributary-batch': 'epoch=7;seq=4' } })
+  expect(await response.json()).toMatchObject({ accepted: 2, rejected: [] })
+  expect(hub.appended[0]?.batch).toEqual(Buffer.from(body))
+  expect(decodeBatch(hub.appended[0]!.batch).columns).toEqual(batch.columns)
 })
 
 test('series beyond the budget of an agent are rejected, and another agent has its own', async () => {

@@ -6,17 +6,27 @@
  *                   "ts": [1767225600000000], "values": [21.5], "quality": [0] } ] }
  *
  * `ts` are microseconds since 1970; `quality` is 0 good, 1 uncertain, 2 bad, and may be left out when all are good. What else a
- * binary header carries may be given too. The signature rules are the same. The same document gives the same binary batch, so a
+ * binary header carries may be given too; aggregates may not. The signature rules are the same. The same document gives the same binary batch, so a
  * retry is recognised.
  */
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'
-import type { Batch, SeriesColumns } from '@tributary/shared/batch/batch'
+import { type Batch, noCounters, readingClasses, type SeriesColumns } from '@tributary/shared/batch/batch'
+import { maxRecallsDone } from '@tributary/shared/batch/batch-header'
 import { TributaryError } from '@tributary/shared/errors'
 import { batchLimits } from '@tributary/shared/protocol'
 import { z } from 'zod'
 
 const count = z.int().nonnegative()
 const us = z.int()
+
+const classCounters = z.strictObject({
+  class: z.enum(readingClasses),
+  accepted: count,
+  stored: count,
+  folded: count,
+  suppressed: count,
+  evicted: count,
+})
 
 const counters = z.strictObject({
   accepted: count,
@@ -25,7 +35,11 @@ const counters = z.strictObject({
   deadLettered: count,
   evicted: count,
   maybeDuplicate: count,
+  folded: count.default(0),
+  classes: z.array(classCounters).max(readingClasses.length).default([]),
 })
+
+const recallDone = z.strictObject({ id: count, readings: count, complete: z.boolean() })
 
 const loss = z.strictObject({
   epoch: count,
@@ -49,8 +63,9 @@ const header = z.strictObject({
   bootId: z.string().max(64).default(''),
   monotonicUs: count.default(0),
   wallUs: us.default(0),
-  counters: counters.default({ accepted: 0, stored: 0, suppressed: 0, deadLettered: 0, evicted: 0, maybeDuplicate: 0 }),
+  counters: counters.default({ ...noCounters, classes: [] }),
   losses: z.array(loss).max(1000).default([]),
+  recallsDone: z.array(recallDone).max(maxRecallsDone).default([]),
 })
 
 const series = z
@@ -90,7 +105,7 @@ export function parseJsonBatch(body: Uint8Array, contentEncoding: string): Batch
       `the batch has ${readings} readings; at most ${batchLimits.readings} are taken`,
     )
   }
-  return { header: parsed.data.header, columns }
+  return { header: parsed.data.header, columns, aggregates: [] }
 }
 
 function toColumns(one: z.infer<typeof series>): SeriesColumns {

@@ -1,4 +1,4 @@
-import type { Batch, SeriesColumns } from '@tributary/shared/batch/batch'
+import { type Batch, noCounters, type SeriesColumns } from '@tributary/shared/batch/batch'
 import type { Value } from '@tributary/shared/reading'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -23,9 +23,18 @@ function column(
 }
 
 function batch(...columns: SeriesColumns[]): Batch {
-  const counters = { accepted: 0, stored: 0, suppressed: 0, deadLettered: 0, evicted: 0, maybeDuplicate: 0 }
-  const header = { agentId: 'ag', epoch: 1, seq: 1, bootId: '', monotonicUs: 0, wallUs: 0, counters, losses: [] }
-  return { header, columns }
+  const header = {
+    agentId: 'ag',
+    epoch: 1,
+    seq: 1,
+    bootId: '',
+    monotonicUs: 0,
+    wallUs: 0,
+    counters: noCounters,
+    losses: [],
+    recallsDone: [],
+  }
+  return { header, columns, aggregates: [] }
 }
 
 function verdict(...columns: SeriesColumns[]): [number, string][] {

@@ -1,5 +1,11 @@
 /** Batches and log records for tests of the consumers. */
-import type { Batch, BatchHeader, LossRange, SeriesColumns } from '@tributary/shared/batch/batch'
+import {
+  type Batch,
+  type BatchHeader,
+  type LossRange,
+  noCounters,
+  type SeriesColumns,
+} from '@tributary/shared/batch/batch'
 import { batchDigest, encodeBatch } from '@tributary/shared/batch/codec'
 import type { RejectReason } from '@tributary/shared/protocol'
 import type { Value } from '@tributary/shared/reading'
@@ -50,11 +56,13 @@ export function makeBatch({ agentNo, seq, epoch = 1, columns, losses = [], heade
       bootId: '7b4c2f5e-0d0a-4a55-9c43-0c2c94cf0a11',
       monotonicUs: seq,
       wallUs: 1_700_000_000_000_000 + seq,
-      counters: { accepted: seq, stored: seq, suppressed: 0, deadLettered: 0, evicted: 0, maybeDuplicate: 0 },
+      counters: { ...noCounters, accepted: seq, stored: seq },
       losses,
+      recallsDone: [],
       ...header,
     },
     columns: columns ?? [column('temp', [1_700_000_000_000_000 + seq * 1_000_000], [seq])],
+    aggregates: [],
   }
 }
 

@@ -78,7 +78,7 @@ function judged(header: BatchHeader, columns = makeBatch({ agentNo: 1, seq: 1 })
     digest: new Uint8Array(32),
     batch: new Uint8Array(),
   }
-  return { partition: 0, offset: 0n, envelope, batch: { header, columns } }
+  return { partition: 0, offset: 0n, envelope, batch: { header, columns, aggregates: [] } }
 }
 
 function opened({ body }: SealedBatch): JudgedBatch {

@@ -1,27 +1,43 @@
-/** The header section of a batch: identity, clocks, counters, ledger, and how much follows (`header` in codec.ts's layout comment). */
+/** The header section of a batch: identity, clocks, counters, ledger, recalls, and how much follows (`header` in codec.ts's layout comment). */
 import { TributaryError } from '../errors.ts'
-import type { BatchHeader, Counters, LossRange } from './batch.ts'
+import type { BatchHeader, ClassCounters, LossRange, RecallDone } from './batch.ts'
+import { readingClasses } from './batch.ts'
 import type { ByteReader } from './byte-reader.ts'
 import { malformed } from './byte-reader.ts'
 import type { ByteWriter } from './byte-writer.ts'
 import { integerField } from './byte-writer.ts'
+import type { Layout } from './frame.ts'
 import { agentBounds, bootBounds, readString, reasonBounds, writeString } from './string-table.ts'
 
 /** Most ledger ranges in one batch. */
 export const maxLosses = 10_000
+/** Most recalls told as done in one batch. */
+export const maxRecallsDone = 64
+/** Most counters by class: numbers of classes that this build does not know are refused, and there is room for them. */
+const maxClasses = 8
 
 const maxEpoch = 2 ** 48 - 1
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 const counterNames = ['accepted', 'stored', 'suppressed', 'deadLettered', 'evicted', 'maybeDuplicate'] as const
+const classCounterNames = ['accepted', 'stored', 'folded', 'suppressed', 'evicted'] as const
 
 /** A header and the totals that stand beside it. */
 export interface BatchSummary {
   readonly header: BatchHeader
   readonly series: number
   readonly readings: number
+  /** Series with aggregates, once for each of their windows. */
+  readonly aggregateSeries: number
+  readonly aggregates: number
 }
 
-export function writeHeader(out: ByteWriter, { header, series, readings }: BatchSummary): void {
+export function writeHeader(out: ByteWriter, summary: BatchSummary): void {
+  writeFirstPart(out, summary)
+  writeSecondPart(out, summary)
+}
+
+/** What layout 1 has for a header. */
+export function writeFirstPart(out: ByteWriter, { header, series, readings }: BatchSummary): void {
   writeString(out, header.agentId, agentBounds)
   out.uvarint(epochField(header.epoch, malformedField))
   out.uvarint(integerField(header.seq, 'seq', 1))
@@ -34,14 +50,27 @@ export function writeHeader(out: ByteWriter, { header, series, readings }: Batch
   out.svarint(integerField(header.monotonicUs, 'monotonicUs'))
   out.svarint(integerField(header.wallUs, 'wallUs'))
   for (const name of counterNames) out.uvarint(integerField(header.counters[name], name, 0))
-  if (header.losses.length > maxLosses) {
-    throw new TributaryError(
-      'too-large',
-      `batch holds ${header.losses.length} ledger ranges, at most ${maxLosses} allowed`,
-    )
-  }
-  out.uvarint(header.losses.length)
+  out.uvarint(atMost(header.losses.length, maxLosses, 'ledger ranges'))
   for (const loss of header.losses) writeLoss(out, loss)
+}
+
+function writeSecondPart(out: ByteWriter, { header, aggregateSeries, aggregates }: BatchSummary): void {
+  const { counters, recallsDone } = header
+  out.uvarint(integerField(counters.folded, 'folded', 0))
+  out.uvarint(atMost(counters.classes.length, maxClasses, 'counters by class'))
+  checkClasses(counters.classes, malformedField)
+  for (const one of counters.classes) {
+    out.u8(readingClasses.indexOf(one.class))
+    for (const name of classCounterNames) out.uvarint(integerField(one[name], `${name} of class ${one.class}`, 0))
+  }
+  out.uvarint(atMost(recallsDone.length, maxRecallsDone, 'recalls done'))
+  for (const { id, readings, complete } of recallsDone) {
+    out.uvarint(integerField(id, 'id of a recall', 0))
+    out.uvarint(integerField(readings, 'readings of a recall', 0))
+    out.u8(complete ? 1 : 0)
+  }
+  out.uvarint(aggregateSeries)
+  out.uvarint(aggregates)
 }
 
 function writeLoss(out: ByteWriter, loss: LossRange): void {
@@ -53,7 +82,16 @@ function writeLoss(out: ByteWriter, loss: LossRange): void {
   writeString(out, loss.reason, reasonBounds)
 }
 
-export function readHeader(source: ByteReader): BatchSummary {
+export function readHeader(source: ByteReader, layout: Layout): BatchSummary {
+  const first = readFirstPart(source)
+  const second = layout === 1 ? nothingMore : readSecondPart(source)
+  const { counters, series, readings, ...rest } = first
+  const { folded, classes, recallsDone, aggregateSeries, aggregates } = second
+  const header: BatchHeader = { ...rest, counters: { ...counters, folded, classes }, recallsDone }
+  return { header, series, readings, aggregateSeries, aggregates }
+}
+
+function readFirstPart(source: ByteReader) {
   const agentId = readString(source, agentBounds)
   const epoch = epochField(source.uvarint(), malformed)
   const seq = source.uvarint()
@@ -63,7 +101,7 @@ export function readHeader(source: ByteReader): BatchSummary {
   const bootId = readFlag(source, 'form of the boot id') ? formatUuid(source.take(16)) : readString(source, bootBounds)
   const monotonicUs = source.svarint()
   const wallUs = source.svarint()
-  const counters: Counters = {
+  const counters = {
     accepted: source.uvarint(),
     stored: source.uvarint(),
     suppressed: source.uvarint(),
@@ -71,12 +109,64 @@ export function readHeader(source: ByteReader): BatchSummary {
     evicted: source.uvarint(),
     maybeDuplicate: source.uvarint(),
   }
-  const count = source.uvarint()
-  if (count > maxLosses)
-    throw new TributaryError('too-large', `batch holds ${count} ledger ranges, at most ${maxLosses} allowed`)
-  const losses: LossRange[] = []
-  for (let i = 0; i < count; i++) losses.push(readLoss(source))
-  return { header: { agentId, epoch, seq, bootId, monotonicUs, wallUs, counters, losses }, series, readings }
+  const losses = readList(source, maxLosses, 'ledger ranges', readLoss)
+  return { agentId, epoch, seq, series, readings, bootId, monotonicUs, wallUs, counters, losses }
+}
+
+interface SecondPart {
+  readonly folded: number
+  readonly classes: readonly ClassCounters[]
+  readonly recallsDone: readonly RecallDone[]
+  readonly aggregateSeries: number
+  readonly aggregates: number
+}
+
+const nothingMore: SecondPart = { folded: 0, classes: [], recallsDone: [], aggregateSeries: 0, aggregates: 0 }
+
+function readSecondPart(source: ByteReader): SecondPart {
+  const folded = source.uvarint()
+  const classes = readList(source, maxClasses, 'counters by class', readClass)
+  checkClasses(classes, malformed)
+  const recallsDone = readList(source, maxRecallsDone, 'recalls done', readRecallDone)
+  return { folded, classes, recallsDone, aggregateSeries: source.uvarint(), aggregates: source.uvarint() }
+}
+
+function readClass(source: ByteReader): ClassCounters {
+  const number = source.u8()
+  const name = readingClasses[number]
+  if (name === undefined) throw malformed(`counters of an unknown class ${number}`)
+  return {
+    class: name,
+    accepted: source.uvarint(),
+    stored: source.uvarint(),
+    folded: source.uvarint(),
+    suppressed: source.uvarint(),
+    evicted: source.uvarint(),
+  }
+}
+
+function readRecallDone(source: ByteReader): RecallDone {
+  const id = source.uvarint()
+  const readings = source.uvarint()
+  return { id, readings, complete: readFlag(source, 'completeness of a recall') }
+}
+
+function checkClasses(classes: readonly ClassCounters[], refuse: (what: string) => TributaryError): void {
+  const names = classes.map(one => one.class)
+  const twice = names.find((name, i) => names.indexOf(name) < i)
+  if (twice !== undefined) throw refuse(`counters of class ${twice} stand twice`)
+}
+
+function readList<T>(source: ByteReader, max: number, what: string, readOne: (source: ByteReader) => T): T[] {
+  const count = atMost(source.uvarint(), max, what)
+  const list: T[] = []
+  for (let i = 0; i < count; i++) list.push(readOne(source))
+  return list
+}
+
+function atMost(count: number, max: number, what: string): number {
+  if (count > max) throw new TributaryError('too-large', `batch holds ${count} ${what}, at most ${max} allowed`)
+  return count
 }
 
 function readLoss(source: ByteReader): LossRange {

@@ -7,6 +7,10 @@
  */
 import { TributaryError } from '../errors.ts'
 
+/** One double on its way. */
+const doubleBytes = new Uint8Array(8)
+const doubleView = new DataView(doubleBytes.buffer)
+
 export class ByteWriter {
   #bytes: Uint8Array<ArrayBuffer>
   #length = 0
@@ -37,9 +41,8 @@ export class ByteWriter {
 
   /** A double, little-endian. */
   f64(value: number): void {
-    const bytes = new Uint8Array(8)
-    new DataView(bytes.buffer).setFloat64(0, value, true)
-    this.raw(bytes)
+    doubleView.setFloat64(0, value, true)
+    this.raw(doubleBytes)
   }
 
   uvarint(value: number): void {

@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Quality, SeriesName, Value } from '../reading.ts'
-import type { Batch, SeriesColumns } from './batch.ts'
+import { type Batch, readingClasses, type SeriesAggregates, type SeriesColumns } from './batch.ts'
 import { decodeBatch, encodeBatch, encodeContent, peekBatch } from './codec.ts'
+import { aggregateBytes } from './test-aggregates.ts'
 
 const runs = { numRuns: 300 }
 const text = (minBytes: number, maxBytes: number) =>
@@ -58,6 +59,14 @@ const series: fc.Arbitrary<SeriesColumns> = fc.tuple(name, valueColumn).chain(([
   }),
 )
 const count = fc.maxSafeInteger().map(Math.abs)
+const classCounters = fc.record({
+  class: fc.constantFrom(...readingClasses),
+  accepted: count,
+  stored: count,
+  folded: count,
+  suppressed: count,
+  evicted: count,
+})
 const header: fc.Arbitrary<Batch['header']> = fc.record({
   agentId: text(1, 24),
   epoch: fc.integer({ min: 1, max: 2 ** 48 - 1 }),
@@ -72,23 +81,66 @@ const header: fc.Arbitrary<Batch['header']> = fc.record({
     deadLettered: count,
     evicted: count,
     maybeDuplicate: count,
+    folded: count,
+    classes: fc.uniqueArray(classCounters, { maxLength: readingClasses.length, selector: one => one.class }),
   }),
   losses: fc.array(
     fc.record({ epoch: count, fromSeq: count, toSeq: count, readings: count, exact: boolean, reason: text(0, 20) }),
     { maxLength: 3 },
   ),
+  recallsDone: fc.array(fc.record({ id: count, readings: count, complete: boolean }), { maxLength: 3 }),
 })
 
-test('every time, value bit, quality and header field comes back', () => {
+const windowLength = fc.oneof(fc.constant(60_000_000), fc.integer({ min: 1, max: 1e12 }))
+const readingsOfWindow = fc.array(
+  fc.record({
+    offsetUs: fc.integer({ min: 0, max: 59_999_999 }),
+    value: fc.oneof(
+      fc.integer({ min: -10_000, max: 10_000 }).map(i => i / 100),
+      fc.double({ noNaN: true, noDefaultInfinity: true }),
+    ),
+  }),
+  { minLength: 1, maxLength: 12 },
+)
+const aggregate = fc.record({
+  startUs: fc.integer({ min: 0, max: 1_000_000 }).map(i => 1_763_800_020_000_000 + 60_000_000 * i),
+  revision: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 2 ** 32 - 1 })),
+  readings: readingsOfWindow,
+})
+const seriesAggregates: fc.Arbitrary<SeriesAggregates> = fc
+  .record({
+    series: name,
+    lengths: fc.tuple(windowLength, windowLength),
+    sketched: boolean,
+    all: fc.array(aggregate, { minLength: 1, maxLength: 8 }),
+  })
+  .map(({ series: seriesName, lengths, sketched, all }) => ({
+    series: seriesName,
+    sizeUs: Math.max(...lengths),
+    hopUs: Math.min(...lengths),
+    startUs: Float64Array.from(all, one => one.startUs),
+    revision: Uint32Array.from(all, one => one.revision),
+    data: all.map(one =>
+      aggregateBytes(
+        one.readings.map(({ offsetUs, value }) => ({ tsUs: one.startUs + offsetUs, value })),
+        sketched ? 16 : 0,
+      ),
+    ),
+  }))
+const aggregates = fc.array(seriesAggregates, { maxLength: 4 })
+
+test('every time, value bit, quality, aggregate and header field comes back', () => {
   fc.assert(
-    fc.property(header, fc.array(series, { maxLength: 6 }), (head, columns) => {
-      const batch: Batch = { header: head, columns }
+    fc.property(header, fc.array(series, { maxLength: 6 }), aggregates, (head, columns, all) => {
+      const batch: Batch = { header: head, columns, aggregates: all }
       const body = encodeBatch(batch)
       expect(bitwise(decodeBatch(body))).toEqual(bitwise(batch))
       expect(peekBatch(body)).toEqual({
         header: head,
         series: columns.length,
         readings: columns.reduce((sum, column) => sum + column.tsUs.length, 0),
+        aggregateSeries: all.length,
+        aggregates: all.reduce((sum, one) => sum + one.startUs.length, 0),
       })
     }),
     runs,
@@ -99,8 +151,8 @@ test('series that repeat the times of another come back with their own copy', ()
   fc.assert(
     fc.property(header, series, series, (head, one, two) => {
       const columns = [one, two, one, one]
-      const back = decodeBatch(encodeBatch({ header: head, columns }))
-      expect(bitwise(back)).toEqual(bitwise({ header: head, columns }))
+      const back = decodeBatch(encodeBatch({ header: head, columns, aggregates: [] }))
+      expect(bitwise(back)).toEqual(bitwise({ header: head, columns, aggregates: [] }))
       back.columns[0]!.tsUs[0]! += 1
       expect(back.columns[2]!.tsUs[0]).toBe(one.tsUs[0]! + 0)
     }),
@@ -110,9 +162,10 @@ test('series that repeat the times of another come back with their own copy', ()
 
 test('equal batches give equal bytes', () => {
   fc.assert(
-    fc.property(header, fc.array(series, { maxLength: 4 }), (head, columns) => {
-      const copy: Batch = { header: structuredClone(head), columns: structuredClone(columns) }
-      expect(encodeContent(copy)).toEqual(encodeContent({ header: head, columns }))
+    fc.property(header, fc.array(series, { maxLength: 4 }), aggregates, (head, columns, all) => {
+      const batch: Batch = { header: head, columns, aggregates: all }
+      const copy: Batch = structuredClone(batch)
+      expect(encodeContent(copy)).toEqual(encodeContent(batch))
       expect(encodeBatch(decodeBatch(encodeBatch(copy)))).toEqual(encodeBatch(copy))
     }),
     { numRuns: 100 },
@@ -140,9 +193,10 @@ function regular(start: number, step: number, n: number): number[] {
 }
 
 /** A batch with times as plain numbers (−0 is the time 0), numeric columns by their bits, and no quality where all is good. */
-function bitwise({ header: head, columns }: Batch): unknown {
+function bitwise({ header: head, columns, aggregates: all }: Batch): unknown {
   return {
     header: head,
+    aggregates: all,
     columns: columns.map(column => ({
       series: column.series,
       tsUs: Array.from(column.tsUs, ts => ts + 0),

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { isTributaryError } from '../errors.ts'
 import { batchLimits } from '../protocol.ts'
 import { limits, type Value } from '../reading.ts'
-import type { Batch, SeriesColumns } from './batch.ts'
+import { type Batch, noCounters, type SeriesColumns } from './batch.ts'
 import { maxLosses } from './batch-header.ts'
 import { batchDigest, decodeBatch, encodeBatch } from './codec.ts'
 
@@ -14,8 +14,9 @@ const header: Batch['header'] = {
   bootId: '3f2c1a00-1234-4abc-8def-0123456789ab',
   monotonicUs: 86_400_000_123,
   wallUs: 1_763_800_000_123_456,
-  counters: { accepted: 1_000_000, stored: 999_997, suppressed: 0, deadLettered: 3, evicted: 0, maybeDuplicate: 1 },
+  counters: { ...noCounters, accepted: 1_000_000, stored: 999_997, deadLettered: 3, maybeDuplicate: 1 },
   losses: [{ epoch: 5, fromSeq: 3, toSeq: 9, readings: 700, exact: false, reason: 'evicted' }],
+  recallsDone: [],
 }
 
 function column(values: Float64Array | readonly Value[], change: Partial<SeriesColumns> = {}): SeriesColumns {
@@ -38,7 +39,7 @@ function codeOf(run: () => unknown): string {
   return 'none'
 }
 
-const encodeOne = (one: SeriesColumns) => encodeBatch({ header, columns: [one] })
+const encodeOne = (one: SeriesColumns) => encodeBatch({ header, columns: [one], aggregates: [] })
 const decodeOne = (one: SeriesColumns) => decodeBatch(encodeOne(one)).columns[0]!
 
 test('a batch of every kind of column comes back equal', () => {
@@ -50,12 +51,13 @@ test('a batch of every kind of column comes back equal', () => {
       column(['geschlossen – 閉'], { series: { device: 'Tür', metric: 'state', unit: '' } }),
       column(['', 1.5, false]),
     ],
+    aggregates: [],
   }
   expect(decodeBatch(encodeBatch(batch))).toEqual(batch)
 })
 
 test('a batch without readings carries its header and ledger', () => {
-  const batch: Batch = { header, columns: [] }
+  const batch: Batch = { header, columns: [], aggregates: [] }
   expect(decodeBatch(encodeBatch(batch))).toEqual(batch)
 })
 
@@ -145,7 +147,9 @@ test.each([
 ] satisfies [string, Partial<Batch['header']>, string][])(
   'a header with %s is encoded or refused',
   (_, change, code) => {
-    expect(codeOf(() => decodeBatch(encodeBatch({ header: { ...header, ...change }, columns: [] })))).toBe(code)
+    expect(
+      codeOf(() => decodeBatch(encodeBatch({ header: { ...header, ...change }, columns: [], aggregates: [] }))),
+    ).toBe(code)
   },
 )
 
@@ -167,12 +171,12 @@ test('a batch whose content or body is larger than the hub takes is not encoded'
 test('10,000 series are the most in a batch', () => {
   const one = column([1.5])
   const most = Array<SeriesColumns>(batchLimits.series).fill(one)
-  expect(decodeBatch(encodeBatch({ header, columns: most })).columns.length).toBe(batchLimits.series)
-  expect(codeOf(() => encodeBatch({ header, columns: [...most, one] }))).toBe('too-large')
+  expect(decodeBatch(encodeBatch({ header, columns: most, aggregates: [] })).columns.length).toBe(batchLimits.series)
+  expect(codeOf(() => encodeBatch({ header, columns: [...most, one], aggregates: [] }))).toBe('too-large')
 })
 
 test('a caller may set tighter bounds on what it decodes', () => {
-  const body = encodeBatch({ header, columns: [column([1, 2, 3]), column([4])] })
+  const body = encodeBatch({ header, columns: [column([1, 2, 3]), column([4])], aggregates: [] })
   expect(codeOf(() => decodeBatch(body, { readings: 4, series: 2, bodyBytes: body.length }))).toBe('none')
   expect(codeOf(() => decodeBatch(body, { readings: 3 }))).toBe('too-large')
   expect(codeOf(() => decodeBatch(body, { series: 1 }))).toBe('too-large')

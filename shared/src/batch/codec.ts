@@ -1,10 +1,11 @@
 /**
- * The batch on the wire, layout version 1. Encoding is deterministic: equal batches give equal content. It is lossless: every
+ * The batch on the wire, layout version 2, and version 1, which is read too. Encoding is deterministic: equal batches give equal content. It is lossless: every
  * time, value bit and quality comes back, a NaN's payload and the sign of a zero included. Whatever bytes come in, a decode ends
  * in a Batch or in one TributaryError: `malformed`, `too-large` or `unsupported-version`.
  *
  * MEMORY. Every count is checked before memory is taken for it; all are within `batchLimits`. One decode allocates at most
- *   4 × inflated bytes + 160 × readings + 1024 × series + 256 × ledger ranges + 131,072 bytes,
+ *   4 × inflated bytes + 160 × readings + 1024 × series + 1024 × aggregates + 2048 × series with aggregates
+ *   + 256 × ledger ranges + 131,072 bytes,
  * of which the batch keeps 16 bytes a reading of numbers. Numeric columns are views of one buffer: mind their `byteOffset`.
  *
  * NOTATION. Integers of several bytes are little-endian.
@@ -17,12 +18,13 @@
  *
  * BODY
  *   3 bytes   "TRB"
- *   u8        layout version, 1; any other is refused as `unsupported-version`
+ *   u8        layout version, 1 or 2; any other is refused as `unsupported-version`
  *   4 bytes   CRC-32 (as in zlib) of the content followed by the zstd frame
  *   rest      one zstd frame; inflated it is the content
  *
- * CONTENT: three sections, each `u8 kind, uvarint length, <length bytes>`, in this order: header (1), strings (2), readings (3).
- * Kind 4 is reserved for aggregates. A kind above 3 is refused as `unsupported-version`. Nothing follows the last section.
+ * CONTENT: sections, each `u8 kind, uvarint length, <length bytes>`, in this order: header (1), strings (2), readings (3), and, when the
+ * header counts any, aggregates (4). Another kind is refused as `unsupported-version`. Nothing follows the last section.
+ * Layout 1 ends with the readings, and its header with the ledger ranges.
  *
  * HEADER (kind 1)
  *   string    agent id, 1 to 64 bytes
@@ -37,6 +39,12 @@
  *   6 uvarint counters: accepted, stored, suppressed, dead-lettered, evicted, maybe-duplicate
  *   uvarint   number of ledger ranges, at most 10,000; then of each: uvarint epoch, uvarint first seq, uvarint last seq,
  *             uvarint readings, u8 exact (0 or 1), string reason (up to 256 bytes)
+ *   uvarint   one more counter: folded
+ *   uvarint   number of counters by class, at most 8; then of each: u8 class (0 raw, 1 aggregate, 2 alarm; each at most once),
+ *             5 uvarint: accepted, stored, folded, suppressed, evicted
+ *   uvarint   number of recalls done, at most 64; then of each: uvarint id, uvarint readings, u8 complete (1) or partly gone (0)
+ *   uvarint   number of series with aggregates, once for each of their windows
+ *   uvarint   number of aggregates
  *
  * STRINGS (kind 2): every text of the columns once
  *   uvarint   count, then a uvarint length in bytes of each, then the UTF-8 of all, one after another
@@ -54,6 +62,23 @@
  *   origin    µs, to be added to each of its own times; without meaning when `from` is not 0
  * Then of each series in order: its times (INTS, + origin; absent when `from` is not 0), its values (VALUES), its quality (INTS of
  * 0 good, 1 uncertain, 2 bad; all are good without it).
+ *
+ * AGGREGATES (kind 4): heads and data as of the readings. What window/aggregate-codec.ts writes of each aggregate is taken apart into
+ * columns, because 32 of its bytes are doubles that are mostly decimals, and times that hardly differ.
+ *   Of all series in order, six INTS of one entry a series:
+ *     device, metric, unit   indices into the strings, as of the readings
+ *     size, hop              µs, 1 ≤ hop ≤ size
+ *     count                  aggregates of the series, at least 1; they add up to the header's number
+ *   Of all aggregates in the order of their series, nine INTS of one entry an aggregate:
+ *     start      µs
+ *     revision   0 … 2^32 − 1
+ *     form       256 × version + flags of the aggregate
+ *     n          readings in it, at least 1
+ *     first, last   time of its first reading − start, time of the last − time of the first; µs
+ *     first order, last order   arrival numbers
+ *     length     of its rest, bytes; with what stands before it the aggregate takes at most 8192
+ *   Then of each series in order: NUMBERS, 4 × count: min, max, first, last of each aggregate.
+ *   Data, at its end: the rests of all aggregates, one after another: sums and sketch.
  *
  * VALUES, n of them, by kind
  *   numbers   see NUMBERS
@@ -88,11 +113,13 @@
 import { createHash } from 'node:crypto'
 import { TributaryError } from '../errors.ts'
 import { batchLimits } from '../protocol.ts'
-import type { Batch, SeriesColumns } from './batch.ts'
+import { readAggregates, writeAggregates } from './aggregates-section.ts'
+import type { Batch } from './batch.ts'
 import type { BatchSummary } from './batch-header.ts'
 import { readHeader, writeHeader } from './batch-header.ts'
 import { ByteReader, malformed } from './byte-reader.ts'
 import { ByteWriter } from './byte-writer.ts'
+import type { Layout, Unwrapped } from './frame.ts'
 import { unwrap, wrap } from './frame.ts'
 import { readReadings, writeReadings } from './readings-section.ts'
 import type { StringTable } from './string-table.ts'
@@ -112,15 +139,28 @@ export function encodeBatch(batch: Batch): Uint8Array {
 export function encodeContent(batch: Batch): Uint8Array {
   const table = new StringTableWriter()
   const readings = writeReadings(batch.columns, table)
+  const aggregates = batch.aggregates.length > 0 ? writeAggregates(batch.aggregates, table) : null
   const content = new ByteWriter(4096)
   const header = new ByteWriter()
-  writeHeader(header, { header: batch.header, series: batch.columns.length, readings: countReadings(batch.columns) })
+  writeHeader(header, summarize(batch))
   const strings = new ByteWriter()
   table.write(strings)
   writeSection(content, Section.header, header.bytes())
   writeSection(content, Section.strings, strings.bytes())
   writeSection(content, Section.readings, readings)
+  if (aggregates !== null) writeSection(content, Section.aggregates, aggregates)
   return content.bytes()
+}
+
+/** The header and totals of a batch. */
+export function summarize({ header, columns, aggregates }: Batch): BatchSummary {
+  return {
+    header,
+    series: columns.length,
+    readings: columns.reduce((sum, { tsUs }) => sum + tsUs.length, 0),
+    aggregateSeries: aggregates.length,
+    aggregates: aggregates.reduce((sum, { startUs }) => sum + startUs.length, 0),
+  }
 }
 
 function writeSection(out: ByteWriter, kind: number, bytes: Uint8Array): void {
@@ -136,22 +176,25 @@ export function decodeBatch(bytes: Uint8Array, limits: Partial<DecodeLimits> = {
 }
 
 /** Decode the uncompressed content of a body. */
-export function decodeContent(content: Uint8Array, limits: DecodeLimits = batchLimits): Batch {
+export function decodeContent({ layout, content }: Unwrapped, limits: DecodeLimits = batchLimits): Batch {
   const source = new ByteReader(content)
-  const summary = readSummary(source, limits)
+  const summary = readSummary(source, layout, limits)
   const strings = readSection(source, Section.strings)
-  const table: StringTable = readStringTable(strings, 3 * summary.series + summary.readings)
+  const mostStrings = 3 * (summary.series + summary.aggregateSeries) + summary.readings
+  const table: StringTable = readStringTable(strings, mostStrings)
   expectEnd(strings)
-  const readings = readSection(source, Section.readings)
-  const columns = readReadings(readings, table, summary)
+  const columns = readReadings(readSection(source, Section.readings), table, summary)
+  const aggregates =
+    summary.aggregates > 0 ? readAggregates(readSection(source, Section.aggregates), table, summary, limits) : []
   if (source.remaining > 0) throw misplacedSection(source.u8(), 'nothing')
-  return { header: summary.header, columns }
+  return { header: summary.header, columns, aggregates }
 }
 
 /** Identity, clocks, counters and totals of a body, without decoding its columns. Throws what `decodeBatch` throws. */
 export function peekBatch(bytes: Uint8Array, limits: Partial<DecodeLimits> = {}): BatchSummary {
   const bounds = { ...batchLimits, ...limits }
-  return readSummary(new ByteReader(unwrap(bytes, bounds)), bounds)
+  const { layout, content } = unwrap(bytes, bounds)
+  return readSummary(new ByteReader(content), layout, bounds)
 }
 
 /** SHA-256 of a body: equal identity and equal digest is a repeat, equal identity and another digest a conflict. */
@@ -159,12 +202,16 @@ export function batchDigest(bytes: Uint8Array): Uint8Array {
   return createHash('sha256').update(bytes).digest()
 }
 
-function readSummary(source: ByteReader, limits: DecodeLimits): BatchSummary {
+function readSummary(source: ByteReader, layout: Layout, limits: DecodeLimits): BatchSummary {
   const section = readSection(source, Section.header)
-  const summary = readHeader(section)
+  const summary = readHeader(section, layout)
   expectEnd(section)
-  if (summary.series > limits.series) throw tooMany(summary.series, 'series', limits.series)
-  if (summary.readings > limits.readings) throw tooMany(summary.readings, 'readings', limits.readings)
+  for (const what of ['series', 'readings', 'aggregateSeries', 'aggregates'] as const) {
+    if (summary[what] > limits[what]) throw tooMany(summary[what], what, limits[what])
+  }
+  if (summary.aggregateSeries > summary.aggregates || (summary.aggregates > 0 && summary.aggregateSeries === 0)) {
+    throw malformed(`${summary.aggregates} aggregates in ${summary.aggregateSeries} series`)
+  }
   return summary
 }
 
@@ -179,17 +226,23 @@ function expectEnd(section: ByteReader): void {
 }
 
 function misplacedSection(found: number, expected: string): TributaryError {
-  if (found <= Section.readings) return malformed(`section ${found} where ${expected} belongs`)
-  const what = found === Section.aggregates ? 'aggregates' : `a section of kind ${found}`
-  return new TributaryError('unsupported-version', `batch holds ${what}, which this program does not read`, {
-    hint: 'update the older side',
-  })
+  if (found <= Section.aggregates) return malformed(`section ${found} where ${expected} belongs`)
+  return new TributaryError(
+    'unsupported-version',
+    `batch holds a section of kind ${found}, which this program does not read`,
+    {
+      hint: 'update the older side',
+    },
+  )
 }
 
-function tooMany(count: number, what: string, limit: number): TributaryError {
-  return new TributaryError('too-large', `batch announces ${count} ${what}, at most ${limit} allowed`)
-}
+const limitNames = {
+  series: 'series',
+  readings: 'readings',
+  aggregateSeries: 'series with aggregates',
+  aggregates: 'aggregates',
+} as const
 
-function countReadings(columns: readonly SeriesColumns[]): number {
-  return columns.reduce((sum, column) => sum + column.tsUs.length, 0)
+function tooMany(count: number, what: keyof typeof limitNames, limit: number): TributaryError {
+  return new TributaryError('too-large', `batch announces ${count} ${limitNames[what]}, at most ${limit} allowed`)
 }

@@ -10,7 +10,9 @@ import { batchLimits } from '../protocol.ts'
 
 /** "TRB". */
 const magic = [0x54, 0x52, 0x42] as const
-export const layoutVersion = 1
+export const layoutVersion = 2
+/** Layouts that are read: the agents of a release before still send the older one. */
+export type Layout = 1 | typeof layoutVersion
 const frameOffset = 8
 
 const compression = { params: { [constants.ZSTD_c_compressionLevel]: 3 } }
@@ -22,32 +24,36 @@ export interface FrameLimits {
   readonly inflatedBytes: number
 }
 
+export interface Unwrapped {
+  readonly layout: Layout
+  readonly content: Uint8Array
+}
+
 /** Wrap content into a body. Throws `too-large` when the other side would refuse it. */
-export function wrap(content: Uint8Array): Uint8Array {
+export function wrap(content: Uint8Array, layout: Layout = layoutVersion): Uint8Array {
   checkSize(content.length, batchLimits.inflatedBytes, 'content')
   const frame = zstdCompressSync(content, compression)
   checkSize(frameOffset + frame.length, batchLimits.bodyBytes, 'body')
   const body = new Uint8Array(frameOffset + frame.length)
   body.set(magic)
-  body[3] = layoutVersion
+  body[3] = layout
   new DataView(body.buffer).setUint32(4, crc32(frame, crc32(content)), true)
   body.set(frame, frameOffset)
   return body
 }
 
-/** The content of a body. Without `checkCrc`, which is there to prove that the check is needed, damage goes unseen. */
-export function unwrap(body: Uint8Array, limits: FrameLimits, checkCrc = true): Uint8Array {
+/** The content of a body and its layout. Without `checkCrc`, which is there to prove that the check is needed, damage goes unseen. */
+export function unwrap(body: Uint8Array, limits: FrameLimits, checkCrc = true): Unwrapped {
   checkSize(body.length, limits.bodyBytes, 'body')
   if (body.length < frameOffset || magic.some((byte, i) => body[i] !== byte)) {
     throw new TributaryError('malformed', 'body is not a batch: it does not begin with "TRB"')
   }
-  if (body[3] !== layoutVersion) {
+  const layout = body[3]
+  if (layout !== 1 && layout !== layoutVersion) {
     throw new TributaryError(
       'unsupported-version',
-      `batch has layout version ${body[3]}, this program reads version ${layoutVersion}`,
-      {
-        hint: 'update the older side',
-      },
+      `batch has layout version ${layout}, this program reads versions 1 to ${layoutVersion}`,
+      { hint: 'update the older side' },
     )
   }
   const frame = body.subarray(frameOffset)
@@ -56,7 +62,7 @@ export function unwrap(body: Uint8Array, limits: FrameLimits, checkCrc = true): 
   if (checkCrc && crc32(frame, crc32(content)) !== expected) {
     throw new TributaryError('malformed', 'batch is damaged: its CRC-32 does not match its content')
   }
-  return content
+  return { layout, content }
 }
 
 function checkSize(bytes: number, limit: number, what: string): void {

@@ -3,7 +3,7 @@ import { crc32, zstdCompressSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { isTributaryError } from '../errors.ts'
 import { batchLimits } from '../protocol.ts'
-import type { Batch, SeriesColumns } from './batch.ts'
+import { type Batch, noCounters, type SeriesColumns } from './batch.ts'
 import { writeHeader } from './batch-header.ts'
 import { ByteWriter } from './byte-writer.ts'
 import { decodeBatch, encodeBatch, encodeContent, peekBatch } from './codec.ts'
@@ -16,8 +16,9 @@ const header: Batch['header'] = {
   bootId: '',
   monotonicUs: 1,
   wallUs: 2,
-  counters: { accepted: 0, stored: 0, suppressed: 0, deadLettered: 0, evicted: 0, maybeDuplicate: 0 },
+  counters: noCounters,
   losses: [],
+  recallsDone: [],
 }
 const small: Batch = {
   header,
@@ -35,6 +36,7 @@ const small: Batch = {
       quality: null,
     },
   ],
+  aggregates: [],
 }
 
 function codeOf(body: Uint8Array): string {
@@ -58,7 +60,7 @@ interface Sections {
 /** A body with a correct CRC around sections of the test's own making. */
 function bodyOf({ series = 1, readings = 1, strings, heads, data }: Sections): Uint8Array {
   const parts = [new ByteWriter(), new ByteWriter(), new ByteWriter()] as const
-  writeHeader(parts[0], { header, series, readings })
+  writeHeader(parts[0], { header, series, readings, aggregateSeries: 0, aggregates: 0 })
   if (strings) strings(parts[1])
   else {
     parts[1].uvarint(1)
@@ -156,15 +158,19 @@ test.each([
 
 test('a later layout version is refused as such', () => {
   const body = encodeBatch(small)
-  body[3] = 2
-  expect(() => decodeBatch(body)).toThrow('batch has layout version 2, this program reads version 1')
+  body[3] = 3
+  expect(() => decodeBatch(body)).toThrow('batch has layout version 3, this program reads versions 1 to 2')
   expect(codeOf(body)).toBe('unsupported-version')
 })
 
-test('a section of aggregates is refused as unsupported', () => {
-  const content = Buffer.concat([encodeContent(small), Buffer.of(4, 0)])
-  expect(() => decodeBatch(wrap(content))).toThrow('aggregates')
+test('a section of a kind that is not known is refused as unsupported', () => {
+  const content = Buffer.concat([encodeContent(small), Buffer.of(5, 0)])
+  expect(() => decodeBatch(wrap(content))).toThrow('section of kind 5')
   expect(codeOf(wrap(content))).toBe('unsupported-version')
+})
+
+test('a section of aggregates where the header counts none is refused', () => {
+  expect(codeOf(wrap(Buffer.concat([encodeContent(small), Buffer.of(4, 0)])))).toBe('malformed')
 })
 
 test('a section that stands twice is refused', () => {
@@ -301,7 +307,7 @@ function oneSeries(values: SeriesColumns['values']): SeriesColumns[] {
 }
 
 test.each(greedy)('a small body that decodes to many %s stays within the stated memory', (_, columns) => {
-  const batch: Batch = { header, columns }
+  const batch: Batch = { header, columns, aggregates: [] }
   const body = encodeBatch(batch)
   const readings = columns.reduce((sum, column) => sum + column.tsUs.length, 0)
   const bound = allocationBound(encodeContent(batch).length, readings, columns.length)
