@@ -16,10 +16,10 @@ const floors: Record<string, readonly (readonly string[])[]> = {
     ['main.ts'],
     ['cli'],
     ['agent.ts'],
-    ['uplink', 'aggregate', 'sources'],
+    ['uplink', 'sources'],
     ['decode', 'buffer', 'health'],
     ['config', 'identity'],
-    ['time'],
+    ['time', 'aggregate'],
   ],
   hub: [
     ['main.ts'],

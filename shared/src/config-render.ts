@@ -62,7 +62,7 @@ function listLines(key: string, node: ListNode<unknown>, indent: string, comment
     return item.example === undefined ? [empty] : [empty, `${indent}#  - ${item.format(item.example)}`]
   if (item.node === 'list') return [empty]
   const fields = Object.entries(item.shape as Shape).flatMap(([name, child]) => itemKeyLines(name, child))
-  const body = fields.map(line => (line.startsWith('# ') ? line : `= ${line}`))
+  const body = fields.filter(line => line !== '').map(line => (line.startsWith('# ') ? line : `= ${line}`))
   let first = true
   return [
     empty,

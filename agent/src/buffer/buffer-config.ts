@@ -5,6 +5,7 @@
  * its bounds is refused with `config`, not corrected.
  */
 import { TributaryError } from '@tributary/shared/errors'
+import type { Policy } from '../aggregate/policy.ts'
 
 /** What the data folder stands on; decides how often a small group of readings may cost a commit (8–10 kB of flash each). */
 export type StorageProfile = 'sd' | 'ssd' | 'ram'
@@ -48,6 +49,10 @@ export interface BufferConfig {
   readonly maxReceipts: number
   /** Kept free for the eviction of a full disk, bytes; 0 for none. Default 4 MiB. */
   readonly ballastBytes: number
+  /** What is done with which readings; the first that matches holds. Default none: all are sent as they are. */
+  readonly policies: readonly Policy[]
+  /** Memory of open windows; above it the oldest close early. At most, and by default, an eighth of `fileBytes`, no more than 4 MiB. */
+  readonly maxOpenBytes: number
   /** Run SQLite in a worker thread, so that a slow disk never blocks the event loop. Default true. */
   readonly worker: boolean
 }
@@ -75,6 +80,8 @@ export function bufferConfig(given: Partial<BufferConfig> & { readonly folder: s
     maxDeadLetterBytes: Math.min(MiB, Math.floor(fileBytes / 4)),
     maxReceipts: Math.min(20_000, Math.floor(fileBytes / 64)),
     ballastBytes: 4 * MiB,
+    policies: [],
+    maxOpenBytes: Math.min(4 * MiB, Math.floor(fileBytes / 8)),
     worker: true,
     ...given,
   }
@@ -91,6 +98,7 @@ export function bufferConfig(given: Partial<BufferConfig> & { readonly folder: s
   within('maxDeadLetters', config.maxDeadLetters, 0, 1_000_000)
   within('maxDeadLetterBytes', config.maxDeadLetterBytes, 0, Math.floor(config.fileBytes / 4))
   within('maxReceipts', config.maxReceipts, 0, Math.floor(config.fileBytes / 64))
+  within('maxOpenBytes', config.maxOpenBytes, 0, Math.floor(config.fileBytes / 8))
   within('ballastBytes', config.ballastBytes, 0, 2 ** 32)
   return config
 }

@@ -7,6 +7,9 @@
  * - Messages are committed in the order of `accept`; callbacks come in that order too.
  * - Unsealed readings stand in ranges: the live one, to which commits add, and the backlog behind it, after `split`. Every reading is
  *   sealed exactly once or in the ledger, from whichever lane and whatever happens in between.
+ * - Policies decide at the commit: a reading is to be sent, held (kept in its row, not sent), or suppressed (not stored); its callback comes
+ *   after the commit in any case. Held readings go into windows; a window that closes stands in a row of its own, is sealed and given
+ *   up like readings (a count of unsealed readings counts it as one), and is the same after a crash.
  * - A sealed batch never changes: contents, epoch, seq and bytes are stored before `seal` resolves; after a restart `pending`
  *   returns it byte for byte. Only `reseal` ends its identity, and gives its readings another.
  * - A reading that came without a time, while the clock was not trusted, is sealed once its boot is placed in time (place.ts); its lane
@@ -69,7 +72,9 @@ export interface SealedBatch {
   /** The encoded, compressed batch, exactly as it goes over the wire. */
   readonly body: Uint8Array
   readonly readings: number
-  /** Newest event time in it, µs. */
+  /** Parts of windows in it. */
+  readonly aggregates: number
+  /** Newest event time in it, µs; of an aggregate the end of its window. */
   readonly newestUs: number
   /** Of this epoch: every seq below it is acknowledged or in the ledger. */
   readonly floor: number
@@ -98,8 +103,23 @@ export interface BufferStats {
   readonly resealedBatches: number
   readonly counters: Counters
   readonly losses: readonly LossRange[]
+  readonly windows: WindowStats
   /** Accepting now; false while commits fail (publishers are then refused). */
   readonly writable: boolean
+}
+
+/** Windows that policies fold into. */
+export interface WindowStats {
+  /** Parts of windows that take readings. */
+  readonly open: number
+  /** Since the start. */
+  readonly closed: number
+  /** Of those, closed early for want of memory. */
+  readonly closedEarly: number
+  /** Put into batches since the start. */
+  readonly sealed: number
+  /** Readings that came after their window had closed, since the start. */
+  readonly late: number
 }
 
 export interface Buffer {

@@ -2,6 +2,7 @@
  * What happens to a sealed batch afterwards: listed again after a restart, acknowledged, and, when the hub has forgotten it, pending
  * once more. An acknowledgement need not be durable at once: losing it means sending identical bytes again.
  */
+import { peekBatch } from '@tributary/shared/batch/codec'
 import { TributaryError } from '@tributary/shared/errors'
 import type { SealedBatch } from './buffer.ts'
 import { type BatchId, classesOfBatch, pendingOf } from './epochs.ts'
@@ -19,7 +20,8 @@ export function pendingBatches(state: StoreState, max: number, after: BatchId | 
       const stored = storedPending(state, epoch, seq)
       if (!stored) continue
       const { body, readings, newestUs } = stored
-      batches.push({ epoch, seq, body, readings, newestUs, floor: state.epochs.floor(epoch) })
+      const { aggregates } = peekBatch(body)
+      batches.push({ epoch, seq, body, readings, aggregates, newestUs, floor: state.epochs.floor(epoch) })
     }
     last = ids.at(-1) ?? null
     if (last === null || batches.length === max) return batches

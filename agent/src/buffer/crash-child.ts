@@ -1,11 +1,12 @@
 /**
  * Run by crash.test.ts: accepts numbered readings without pause and writes the number of each acknowledged one into a log, until it is
- * killed. Arguments: folder, first number, `worker` or `in-process`, log.
+ * killed. Arguments: folder, first number, `worker` or `in-process`, log, and `fold` to have all of them folded.
  */
 import { openSync, writeSync } from 'node:fs'
+import { crashPolicy } from './crash-policy.ts'
 import { openBuffer } from './sqlite-buffer.ts'
 
-const [folder = '', first = '0', where = 'worker', logPath = ''] = process.argv.slice(2)
+const [folder = '', first = '0', where = 'worker', logPath = '', policy = ''] = process.argv.slice(2)
 const log = openSync(logPath, 'a')
 const buffer = await openBuffer({
   folder,
@@ -14,6 +15,7 @@ const buffer = await openBuffer({
   fileBytes: 128 * 1024,
   ballastBytes: 0,
   agentId: () => 'ag-crash',
+  policies: policy === 'fold' ? [crashPolicy] : [],
 })
 let next = Number(first)
 const inFlight = 200

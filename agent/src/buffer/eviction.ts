@@ -5,13 +5,18 @@
  *   ledger with their exact number. At most the bytes of one commit are above `maxBytes`.
  * - `minFreeBytes`: copies only. Other programs may fill a disk; what is promised is given up only when nothing else can be stored.
  * - `maxAgeMs` for unsent readings, `copyMaxAgeMs` and `copyShare` for copies; the age of a file counts from when it was closed, by the
- *   trusted time. While that is not known, or was not then, no file is old.
+ *   trusted time. While that is not known, or was not then, no file is old. With a policy of mode ring, copies stay until `maxBytes` or
+ *   `minFreeBytes` asks for room: held readings are among them.
+ * Unsent aggregates do not go with a file, but to the tail (carry.ts), unless they are most of it, or too old.
  * The ledger is durable before a file is unlinked; a file left by a crash in between is removed at the next start.
  * `ballast` is a file of nothing that is given back to a full disk, so that the ledger can be written; made again when there is room.
  */
 import { closeSync, existsSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import type { ClosedPart } from '../aggregate/open-parts.ts'
+import { carry, partsIn } from './carry.ts'
 import { type ClassCounts, noReadings, plus, sumOf, unsentOf } from './counters.ts'
+import { isFolding } from './fold.ts'
 import { touches, type UnsealedRange } from './ranges.ts'
 import { removeDatabase } from './rotate.ts'
 import {
@@ -31,11 +36,16 @@ import { countInClosed, unsealedIn } from './unsealed.ts'
 /** Evict until every bound holds. */
 export function keepBounds(state: StoreState, atMs: number | null = nowMs(state)): void {
   const { config } = state
+  const keepsRing = config.policies.some(({ mode }) => mode === 'ring')
   for (;;) {
     const spare = state.closed.filter(file => isSpare(state, file))
     const spareBytes = spare.reduce((sum, file) => sum + file.bytes, 0)
     const [copy] = spare
-    if (copy && (spareBytes > config.copyShare * config.maxBytes || isOlder(copy, config.copyMaxAgeMs, atMs))) {
+    if (
+      copy &&
+      !keepsRing &&
+      (spareBytes > config.copyShare * config.maxBytes || isOlder(copy, config.copyMaxAgeMs, atMs))
+    ) {
       evict(state, copy, 'evicted')
       continue
     }
@@ -78,10 +88,10 @@ export function makeRoom(state: StoreState): boolean {
   return ballast || oldest !== undefined
 }
 
-/** Nothing in it but copies of what the hub has. */
+/** Nothing in it but copies of what the hub has, and readings that went into windows. */
 function isSpare(state: StoreState, file: ClosedFile): boolean {
   const unsent = state.unsealed.all.some(range => touches(range, file.firstRow, file.lastRow))
-  return !unsent && !state.epochs.needsFile(file.no)
+  return !unsent && !state.epochs.needsFile(file.no) && file.lastRow <= state.fold.foldedTo
 }
 
 /** What the buffer takes when its tail is full. */
@@ -98,16 +108,21 @@ function evict(state: StoreState, file: ClosedFile, reason: string): void {
   const { firstRow, lastRow } = file
   const ranges = state.unsealed.all.filter(range => touches(range, firstRow, lastRow))
   const lost = ranges.map(range => ({ range, ...lostWith(state, file, range) }))
+  const unfolded = unfoldedIn(state, file)
   state.closed = state.closed.filter(other => other !== file)
   state.catalogueDirty = true
   forgetBatches(state, file, reason)
-  if (lost.length > 0) {
-    for (const { range, classes } of lost) range.readings -= sumOf(classes)
-    state.unsealed.trim(firstRow, lastRow)
-    state.decoded = []
-    const classes = lost.reduce((sum, one) => plus(sum, one.classes), noReadings)
-    const exact = lost.every(one => one.exact)
-    if (sumOf(classes) > 0) loseUnsealed(state, classes, exact, reason)
+  for (const { range, classes, parts } of lost) range.readings -= sumOf(classes) + parts.length
+  state.unsealed.trim(firstRow, lastRow)
+  state.decoded = []
+  const parts = lost.flatMap(one => one.parts)
+  const carried = reason === 'evicted' && carry(state, file, parts)
+  const folded = carried ? 0 : parts.reduce((sum, part) => sum + part.folded, 0)
+  const aggregate = folded + unfolded.readings
+  const classes = lost.reduce((sum, one) => plus(sum, one.classes), { ...noReadings, aggregate })
+  const exact = unfolded.exact && lost.every(one => one.exact)
+  if (sumOf(classes) > 0) loseUnsealed(state, classes, exact, reason)
+  if (lost.length > 0 || aggregate > 0) {
     state.notices.push(`file ${file.no} of the buffer was ${reason} with ${sumOf(classes)} unsent readings`)
   }
   state.doomed.push(file.no)
@@ -139,13 +154,29 @@ function unlinkDoomed(state: StoreState): void {
   }
 }
 
-/** Unsent readings of the range in the file: what its eviction costs. */
-function lostWith(state: StoreState, file: ClosedFile, range: UnsealedRange): { classes: ClassCounts; exact: boolean } {
+/** Held readings that still wait for their place in time, and so are in no window. */
+function unfoldedIn({ fold }: StoreState, file: ClosedFile): { readings: number; exact: boolean } {
+  const readings = file.lastRow > fold.foldedTo ? file.classes.aggregate : 0
+  return { readings, exact: readings === 0 || file.firstRow > fold.foldedTo }
+}
+
+interface LostRange {
+  /** Readings. */
+  readonly classes: ClassCounts
+  /** Parts of windows beside them. */
+  readonly parts: readonly ClosedPart[]
+  readonly exact: boolean
+}
+
+/** What of the range in the file is not sent: what its eviction costs. */
+function lostWith(state: StoreState, file: ClosedFile, range: UnsealedRange): LostRange {
   try {
-    return { classes: unsentOf(countInClosed(state, file, range)), exact: true }
+    const counted = unsentOf(countInClosed(state, file, range))
+    const parts = state.counters.folded > 0 || isFolding(state.fold) ? partsIn(state, file, range) : []
+    return { classes: { ...counted, raw: counted.raw - parts.length }, parts, exact: true }
   } catch (error) {
     if (!isDamage(error)) throw error
-    return { classes: unsealedIn(state, file, range), exact: false }
+    return { classes: unsealedIn(state, file, range), parts: [], exact: false }
   }
 }
 

@@ -29,6 +29,8 @@ import {
 } from './counters.ts'
 import { DeadLetterBox } from './dead-letter-box.ts'
 import { Epochs } from './epochs.ts'
+import { createFold } from './fold.ts'
+import { startFold } from './fold-forward.ts'
 import { Ledger } from './ledger.ts'
 import { type FolderLock, lockFolder } from './lock.ts'
 import { type Mark, MarkFile } from './mark.ts'
@@ -78,6 +80,7 @@ export function openStore(options: StoreOptions): StoreState {
     checkCatalogue(state)
     recountUnsealed(state)
     checkMark(state)
+    startFold(state, options.config.policies)
     flushState(state)
     if (state.tail.layout !== fileLayout) rotate(state)
     return state
@@ -159,6 +162,7 @@ function load(
       readings: progress?.unsealed ?? 0,
     }),
     arrivals: new Arrivals(),
+    fold: createFold(config.policies, config.maxOpenBytes),
     counters: progress ? withClasses(progress.counters, progress.counters.classes) : noCounters,
     resealed: progress?.resealed ?? 0,
     dirty: own === null,

@@ -9,7 +9,7 @@
  * that epoch is shared with somebody, and a new one runs from then on.
  */
 import { randomInt } from 'node:crypto'
-import { decodeBatch, encodeBatch } from '@tributary/shared/batch/codec'
+import { decodeBatch, encodeBatch, peekBatch } from '@tributary/shared/batch/codec'
 import { TributaryError } from '@tributary/shared/errors'
 import type { SealedBatch } from './buffer.ts'
 import { storedPending } from './copies.ts'
@@ -37,7 +37,16 @@ export function reseal(state: StoreState, epoch: number, seq: number): SealedBat
       `the hub has another batch ${epoch}/${seq}: it is sealed again as ${batch.epoch}/${batch.seq}; this gateway may be running twice, or from a restored image`,
     )
     const { body, readings, newestUs } = batch
-    return { epoch: batch.epoch, seq: batch.seq, body, readings, newestUs, floor: state.epochs.floor(batch.epoch) }
+    const { aggregates } = peekBatch(body)
+    return {
+      epoch: batch.epoch,
+      seq: batch.seq,
+      body,
+      readings,
+      aggregates,
+      newestUs,
+      floor: state.epochs.floor(batch.epoch),
+    }
   } catch (error) {
     undo()
     throw error

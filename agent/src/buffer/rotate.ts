@@ -8,9 +8,10 @@ import { messageOf } from '@tributary/shared/errors'
 import { BufferFile } from './buffer-file.ts'
 import { noReadings, plus } from './counters.ts'
 import { type BatchId, type BatchReadings, batchReadings, classesOfBatch } from './epochs.ts'
+import { type WrittenFold, writeFold } from './fold.ts'
 import type { GoneRange } from './ledger.ts'
 import { encodeReceipts, receiptColumns } from './receipts.ts'
-import { encodeRow } from './row-codec.ts'
+import { emptyRow, encodeRow } from './row-codec.ts'
 import { type ClosedFile, filePath, nowMs, type StoreState, stateWritten, writeMark, writeState } from './state.ts'
 import { isDamage } from './storage-error.ts'
 
@@ -27,6 +28,7 @@ export function rotate(state: StoreState): void {
   const row = carriedRow(state)
   const before = { closed: state.closed, tailHoles: state.tailHoles, tailFirstRow: state.tailFirstRow }
   let created: BufferFile | null = null
+  let written: WrittenFold
   state.closed = [...state.closed, closing]
   state.tailHoles = []
   state.tailFirstRow = row.n
@@ -38,10 +40,11 @@ export function rotate(state: StoreState): void {
   try {
     const tail = BufferFile.create(path, { fsyncOff: state.sabotage === 'fsync-off' })
     created = tail
-    tail.transaction(() => {
+    written = tail.transaction(() => {
       tail.putRow(row)
       state.letters.carry(state.tail, tail)
       writeState(state, tail)
+      return writeFold(state, tail, true)
     })
     syncFolder(state.folder)
   } catch (error) {
@@ -56,6 +59,7 @@ export function rotate(state: StoreState): void {
   state.tail = created
   state.tailNo = no
   state.tailReadings = noReadings
+  written.follow()
   writeMark(state)
   retire(state, old)
 }
@@ -72,18 +76,7 @@ function retire(state: StoreState, old: BufferFile): void {
 /** The first row of a file: no readings, the receipts that hold. */
 function carriedRow(state: StoreState) {
   const receipts = encodeReceipts(receiptColumns(state.receipts.list()), [])
-  const nothing = {
-    readings: 0,
-    names: [],
-    strings: [],
-    series: new Uint32Array(0),
-    tags: new Uint8Array(0),
-    tsUs: new Float64Array(0),
-    values: new Float64Array(0),
-    marks: new Uint8Array(0),
-    boot: '',
-  }
-  const data = encodeRow(nothing, state.counters)
+  const data = encodeRow(emptyRow, state.counters)
   return { n: state.lastRow + 1, readings: 0, held: 0, alarms: 0, receipts, data }
 }
 

@@ -8,6 +8,7 @@
  *   per reading: varint series index · u8 tag · time · value
  *   u8 form of the marks: 0 no reading has any; 1 per series u8 mark; 2 varint runs, per run: varint readings, u8 mark
  *   text boot id when a mark is `unplaced`
+ * A row of aggregates has no readings here, and its parts behind it (aggregate-row.ts).
  * Counters: 7 varints (accepted, stored, suppressed, deadLettered, evicted, maybeDuplicate, folded) · u8 classes (0 … 2), those with
  *   anything to count, per class: u8 class (1 aggregate, 2 alarm), 5 varints (accepted, stored, folded, suppressed, evicted). Raw is
  *   what remains of the totals, so that a buffer without policies pays two bytes.
@@ -51,9 +52,23 @@ export interface RowColumns {
   readonly boot: string
 }
 
+export const emptyRow: RowColumns = {
+  readings: 0,
+  names: [],
+  strings: [],
+  series: new Uint32Array(0),
+  tags: new Uint8Array(0),
+  tsUs: new Float64Array(0),
+  values: new Float64Array(0),
+  marks: new Uint8Array(0),
+  boot: '',
+}
+
 export interface DecodedRow {
   readonly counters: Counters
   readonly columns: RowColumns
+  /** What follows: the parts of a row of aggregates (aggregate-row.ts). */
+  readonly rest?: Uint8Array
 }
 
 export const Kind = { number: 0, decimal: 1, boolean: 2, string: 3 } as const
@@ -312,7 +327,7 @@ export function decodeRow(bytes: Uint8Array): DecodedRow {
     }
   }
   if (found >= 2) columns.boot = readMarks(reader, found, columns)
-  return { counters, columns }
+  return { counters, columns, ...(reader.left > 0 && { rest: reader.raw(reader.left) }) }
 }
 
 /** Fills the marks; returns the boot that they are of. */

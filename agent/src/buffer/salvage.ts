@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { isTributaryError } from '@tributary/shared/errors'
+import { decodeAggregateRow } from './aggregate-row.ts'
 import type { StoredDeadLetter } from './buffer.ts'
 import { BufferFile, pageBytes } from './buffer-file.ts'
 import { type Cell, type ScannedRecord, scanRecords } from './page-scan.ts'
@@ -116,7 +117,8 @@ function rowOfLayout2([, readings, ...rest]: readonly Cell[]): readonly (Cell | 
 /** A row that was written wrong has a good CRC, and would make its file look damaged again and again. */
 function isReadable(data: Uint8Array): boolean {
   try {
-    decodeRow(data)
+    const { rest } = decodeRow(data)
+    if (rest) decodeAggregateRow(rest)
     return true
   } catch (error) {
     if (isTributaryError(error, 'corrupt')) return false

@@ -14,6 +14,8 @@ import { encodeBatch } from '@tributary/shared/batch/codec'
 import { isTributaryError, messageOf, TributaryError } from '@tributary/shared/errors'
 import { batchLimits, type Lane } from '@tributary/shared/protocol'
 import type { Quality, Value } from '@tributary/shared/reading'
+import type { ClosedPart } from '../aggregate/open-parts.ts'
+import { aggregateColumns, decodeAggregateRow } from './aggregate-row.ts'
 import type { SealedBatch } from './buffer.ts'
 import { type ClassCounts, noReadings, plus } from './counters.ts'
 import { place } from './place.ts'
@@ -22,6 +24,7 @@ import { countWithin } from './recount.ts'
 import { repairing } from './repair.ts'
 import { classesIn, decodeRow, Kind, type RowColumns } from './row-codec.ts'
 import { type DecodedAt, fileToRead, flushState, loseUnsealed, type StoreState, writeMark } from './state.ts'
+import type { StoredRow } from './stored-records.ts'
 
 /** What the API's side knows of the header: who, and its clocks at the moment of sealing. */
 export type SealHeader = Pick<BatchHeader, 'agentId' | 'bootId' | 'monotonicUs' | 'wallUs'>
@@ -35,7 +38,9 @@ interface Part {
 interface Taken {
   readonly range: UnsealedRange
   readonly parts: Part[]
-  readonly readings: number
+  readonly aggregates: ClosedPart[]
+  /** Readings and aggregates. */
+  readonly count: number
   readonly first: Cursor
   readonly next: Cursor
   /** What follows has no place in time yet. */
@@ -57,7 +62,7 @@ export function seal(state: StoreState, maxReadings: number, lane: Lane, header:
     const range = lane === 'live' ? state.unsealed.live : state.unsealed.behind[0]
     if (!range) return null
     const taken = take(state, range, limit)
-    if (taken.readings === 0) {
+    if (taken.count === 0) {
       if (taken.waits) return null
       pass(state, taken)
       if (lane === 'live') return null
@@ -68,13 +73,13 @@ export function seal(state: StoreState, maxReadings: number, lane: Lane, header:
     } catch (error) {
       if (!isTributaryError(error, 'too-large') && !isTributaryError(error, 'malformed')) throw error
       checkHeader(state, header)
-      if (taken.readings === 1) {
-        state.notices.push(`a reading cannot be sent: ${messageOf(error)}`)
+      if (taken.count === 1) {
+        state.notices.push(`a reading or aggregate cannot be sent: ${messageOf(error)}`)
         pass(state, taken)
         loseUnsealed(state, classesOfTaken(taken), true, 'unsendable')
         flushState(state)
       } else {
-        limit = Math.ceil(taken.readings / 2)
+        limit = Math.ceil(taken.count / 2)
       }
     }
   }
@@ -98,35 +103,40 @@ function sealTaken(state: StoreState, taken: Taken, header: SealHeader): SealedB
   const body = encodeBatch({
     header: { ...header, epoch: state.epoch, seq, counters: state.counters, losses, recallsDone: [] },
     columns,
-    aggregates: [],
+    aggregates: aggregateColumns(taken.aggregates),
   })
-  const newestUs = newest(columns)
+  const newestUs = newest(columns, taken.aggregates)
   const place = {
     firstRow: taken.first.row,
     firstOffset: taken.first.offset,
     nextRow: taken.next.row,
     nextOffset: taken.next.offset,
   }
-  const { alarm: alarms } = classesOfTaken(taken)
-  const batch = { epoch: state.epoch, seq, ...place, readings: taken.readings, alarms, aggregated: 0, newestUs, body }
+  const { raw, alarm: alarms, aggregate: aggregated } = classesOfTaken(taken)
+  const readings = raw + alarms
+  const batch = { epoch: state.epoch, seq, ...place, readings, alarms, aggregated, newestUs, body }
   state.tail.transaction(() => state.tail.putBatch(batch))
   state.epochs.sealed(batch, state.tailNo)
+  state.fold.counts.sealed += taken.aggregates.length
   pass(state, taken)
   writeMark(state)
-  return { epoch: state.epoch, seq, body, readings: taken.readings, newestUs, floor: state.epochs.floor(state.epoch) }
+  const { length: aggregates } = taken.aggregates
+  return { epoch: state.epoch, seq, body, readings, aggregates, newestUs, floor: state.epochs.floor(state.epoch) }
 }
 
-function classesOfTaken({ parts }: Taken): ClassCounts {
-  return parts.reduce((sum, { columns, from, to }) => plus(sum, classesIn(columns, from, to)), noReadings)
+/** Of its aggregates, the readings that leave the gateway in them alone. */
+function classesOfTaken({ parts, aggregates }: Taken): ClassCounts {
+  const counts = parts.reduce((sum, { columns, from, to }) => plus(sum, classesIn(columns, from, to)), noReadings)
+  return { ...counts, aggregate: aggregates.reduce((sum, { folded }) => sum + folded, 0) }
 }
 
 /** The range begins after what was taken; a closed one that holds nothing more is gone, whatever empty rows it ends with. */
-function pass(state: StoreState, { range, first, next, readings }: Taken): void {
+function pass(state: StoreState, { range, first, next, count }: Taken): void {
   if (!isBefore(first, next)) return
-  state.unsealed.advance(range, next, readings)
+  state.unsealed.advance(range, next, count)
   state.dirty = true
   if (range.to === null || range.readings > 0 || !isBefore(range.from, range.to)) return
-  const { readings: left, waits } = take(state, range, 1)
+  const { count: left, waits } = take(state, range, 1)
   if (left === 0 && !waits) state.unsealed.advance(range, range.to, 0)
 }
 
@@ -144,16 +154,17 @@ export function splitLanes(state: StoreState, freshMs: number): boolean {
   return true
 }
 
-/** Up to `limit` readings from the start of the range on. */
+/** Up to `limit` readings and aggregates from the start of the range on. */
 function take(state: StoreState, range: UnsealedRange, limit: number): Taken {
   const parts: Part[] = []
+  const aggregates: ClosedPart[] = []
   const names = new Set<string>()
-  let readings = 0
+  let count = 0
   let strings = 0
   let waits = false
   const first = range.from
   let next = first
-  while (readings < limit) {
+  while (count < limit && strings <= maxStringUnits) {
     const row = rowIn(state, range, next)
     if (!row) {
       next = range.to ?? next
@@ -165,38 +176,41 @@ function take(state: StoreState, range: UnsealedRange, limit: number): Taken {
       break
     }
     const from = row.n === next.row ? next.offset : 0
-    if (parts.length > 0 && !fits(names, columns)) break
-    const end = row.n === range.to?.row ? Math.min(columns.readings, range.to.offset) : columns.readings
-    let to = Math.min(end, from + limit - readings)
-    for (let index = from; index < to; index++) {
+    if (!fits(names, row) && count > 0) break
+    const end = row.n === range.to?.row ? Math.min(row.toSend, range.to.offset) : row.toSend
+    const room = row.aggregates ? Math.min(limit - count, batchLimits.aggregates - aggregates.length) : limit - count
+    let to = Math.min(end, from + room)
+    for (let index = from; index < to && !row.aggregates; index++) {
       if ((columns.tags[index] as number) >> 2 !== Kind.string) continue
       strings += (columns.strings[columns.values[index] as number] as string).length
-      if (strings > maxStringUnits && readings + index - from > 0) to = index
+      if (strings > maxStringUnits && count + index - from > 0) to = index
     }
-    if (to > from) parts.push({ columns, from, to })
-    readings += to - from
-    next = to === columns.readings ? { row: row.n + 1, offset: 0 } : { row: row.n, offset: to }
-    if (strings > maxStringUnits) break
+    if (row.aggregates) aggregates.push(...row.aggregates.parts.slice(from, to))
+    else if (to > from) parts.push({ columns, from, to })
+    count += Math.max(0, to - from)
+    next = to >= row.toSend ? { row: row.n + 1, offset: 0 } : { row: row.n, offset: to }
+    if (row.aggregates && to < end) break
   }
-  return { range, parts, readings, first, next, waits }
+  return { range, parts, aggregates, count, first, next, waits }
 }
 
 /** The row's columns with their times, kept so for the next look; null while its boot has no place in time. */
 function placedColumns(state: StoreState, row: DecodedAt): RowColumns | null {
   const columns = place(state.times, row.columns)
   if (columns === null || columns === row.columns) return columns
-  state.decoded = state.decoded.map(known => (known.n === row.n ? { n: row.n, columns } : known))
+  state.decoded = state.decoded.map(known => (known.n === row.n ? { ...row, columns } : known))
   return columns
 }
 
 /** Adds the row's series to `names` unless the batch would hold too many. */
-function fits(names: Set<string>, columns: RowColumns): boolean {
-  const added: string[] = []
+function fits(names: Set<string>, { columns, aggregates }: DecodedAt): boolean {
+  const added = new Set<string>()
   for (let index = 0; index < columns.names.length; index += 3) {
-    const name = `${columns.names[index]}\0${columns.names[index + 1]}\0${columns.names[index + 2]}`
-    if (!names.has(name)) added.push(name)
+    added.add(`${columns.names[index]}\0${columns.names[index + 1]}\0${columns.names[index + 2]}`)
   }
-  if (names.size + added.length > batchLimits.series) return false
+  for (const { series } of aggregates?.parts ?? []) added.add(`${series.device}\0${series.metric}\0${series.unit}`)
+  for (const name of added) if (names.has(name)) added.delete(name)
+  if (names.size + added.size > batchLimits.series) return false
   for (const name of added) names.add(name)
   return true
 }
@@ -211,7 +225,7 @@ function rowIn(state: StoreState, range: UnsealedRange, position: Cursor): Decod
 }
 
 /** The first row with a number of at least `n`, decoded, or null when there is none. */
-function rowAt(state: StoreState, n: number): DecodedAt | null {
+export function rowAt(state: StoreState, n: number): DecodedAt | null {
   const known = state.decoded.find(row => row.n === n)
   if (known) return known
   if (n > state.lastRow) return null
@@ -222,7 +236,7 @@ function rowAt(state: StoreState, n: number): DecodedAt | null {
     if (closed && !closed.holes && (stored === null || stored.n !== Math.max(n, closed.firstRow))) {
       throw new TributaryError('corrupt', `row ${n} is missing in file ${no}`)
     }
-    return stored && { n: stored.n, columns: decodeRow(stored.data).columns }
+    return stored && decodedAt(stored)
   })
   if (found === 'repaired') return rowAt(state, n)
   if (found) {
@@ -232,15 +246,21 @@ function rowAt(state: StoreState, n: number): DecodedAt | null {
   return closed ? rowAt(state, closed.lastRow + 1) : null
 }
 
+function decodedAt({ n, readings, held, data }: StoredRow): DecodedAt {
+  const { columns, rest } = decodeRow(data)
+  return { n, columns, aggregates: rest ? decodeAggregateRow(rest) : null, toSend: readings - held }
+}
+
 /** The oldest event time in the row that the oldest range is sealed from next; null when nothing waits, or that has no time yet. */
 export function oldestUnsealedUs(state: StoreState): number | null {
   const range = state.unsealed.all.find(({ readings }) => readings > 0)
   const row = range ? rowIn(state, range, range.from) : null
   if (!range || !row) return null
   const from = row.n === range.from.row ? range.from.offset : 0
+  if (row.aggregates) return Math.min(...row.aggregates.parts.slice(from).map(({ startUs }) => startUs))
   const columns = placedColumns(state, row)
   if (!columns) return null
-  return columns.tsUs.subarray(from, columns.readings).reduce((oldest, time) => Math.min(oldest, time), Infinity)
+  return columns.tsUs.subarray(from, row.toSend).reduce((oldest, time) => Math.min(oldest, time), Infinity)
 }
 
 function batchColumns(parts: readonly Part[]): SeriesColumns[] {
@@ -309,8 +329,10 @@ class SeriesBuilder {
   }
 }
 
-function newest(columns: readonly SeriesColumns[]): number {
+/** Newest event time; of an aggregate the end of its window. */
+function newest(columns: readonly SeriesColumns[], aggregates: readonly ClosedPart[]): number {
   let newestUs = -Infinity
+  for (const { startUs, sizeUs } of aggregates) newestUs = Math.max(newestUs, startUs + sizeUs)
   for (const { tsUs } of columns) for (const time of tsUs) if (time > newestUs) newestUs = time
   return newestUs
 }

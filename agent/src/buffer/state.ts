@@ -13,12 +13,14 @@ import type { LossRange } from '@tributary/shared/batch/batch'
 import { messageOf } from '@tributary/shared/errors'
 import type { BootClock } from '../time/boot-clock.ts'
 import type { BootTimes, BootTimesState } from '../time/boot-times.ts'
+import type { AggregateRow } from './aggregate-row.ts'
 import type { Arrivals } from './arrivals.ts'
 import type { BufferConfig } from './buffer-config.ts'
 import { BufferFile } from './buffer-file.ts'
 import { type ClassCounts, type Counters, minus, noReadings, plus, sumOf, withLoss } from './counters.ts'
 import type { DeadLetterBox, LetterRun } from './dead-letter-box.ts'
 import { batchReadings, classesOfBatch, type EpochState, type Epochs } from './epochs.ts'
+import { type Fold, writeFold } from './fold.ts'
 import type { GoneRange, Ledger, LedgerEntry } from './ledger.ts'
 import type { FolderLock } from './lock.ts'
 import type { MarkFile } from './mark.ts'
@@ -104,6 +106,7 @@ export interface StoreState {
   lastRow: number
   readonly unsealed: UnsealedRanges
   readonly arrivals: Arrivals
+  readonly fold: Fold
   counters: Counters
   /** Batches sealed again since the first start. */
   resealed: number
@@ -122,6 +125,10 @@ export interface StoreState {
 export interface DecodedAt {
   readonly n: number
   readonly columns: RowColumns
+  /** Of a row of aggregates; its columns are empty. */
+  readonly aggregates: AggregateRow | null
+  /** Readings, or parts of windows, that are to be sent; they come first. */
+  readonly toSend: number
 }
 
 /**
@@ -164,9 +171,14 @@ export function stateWritten(state: StoreState): void {
 
 /** Commit what is behind, when something is. */
 export function flushState(state: StoreState): void {
-  if (!state.dirty && !state.catalogueDirty && !state.ledger.dirty && !state.times.dirty) return
-  state.tail.transaction(() => writeState(state))
+  const { dirty, catalogueDirty, ledger, times, fold } = state
+  if (!dirty && !catalogueDirty && !ledger.dirty && !times.dirty && fold.closed.length === 0) return
+  const written = state.tail.transaction(() => {
+    writeState(state)
+    return writeFold(state)
+  })
   stateWritten(state)
+  written.follow()
   writeMark(state)
 }
 

@@ -13,6 +13,8 @@ import { commitGroup } from './commit.ts'
 import { acknowledge, pendingBatches, settle } from './copies.ts'
 import type { BatchId } from './epochs.ts'
 import { finishEviction, keepBounds, makeRoom, watchDisk } from './eviction.ts'
+import { windowStats } from './fold.ts'
+import { foldOnTick } from './fold-forward.ts'
 import type { Group } from './group.ts'
 import { openStore, type StoreOptions } from './open-store.ts'
 import { setTailAside } from './repair.ts'
@@ -140,6 +142,7 @@ export class Store {
         flushState(state)
         return undefined
       case 'tick':
+        foldOnTick(state)
         keepBounds(state)
         watchDisk(state)
         if (++this.ticks % ticksPerTimes === 0) keepTimes(state)
@@ -198,6 +201,7 @@ export class Store {
       resealedBatches: state.resealed,
       counters: state.counters,
       losses,
+      windows: windowStats(state.fold),
     }
   }
 

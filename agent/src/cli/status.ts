@@ -1,7 +1,7 @@
 /** `status`: what the running agent says of itself. */
 import type { Command } from '@tributary/shared/cli'
 import { formatBytes, formatDuration } from '@tributary/shared/config-schema'
-import type { BufferStats } from '../buffer/buffer.ts'
+import type { BufferStats, WindowStats } from '../buffer/buffer.ts'
 import type { ClassCounters, Counters } from '../buffer/counters.ts'
 import { type AgentStatus, unreadiness } from '../health/agent-status.ts'
 import type { ClockStatus } from '../time/agent-clock.ts'
@@ -50,6 +50,7 @@ export function describeStatus({
     `buffer     ${buffer.writable ? 'writable' : 'CANNOT COMMIT'}, ${buffer.backlogReadings} readings wait, ${buffer.files} files, ${formatBytes(buffer.bytes)}`,
     ...describeCounters(buffer.counters),
     describeClock(clock, buffer),
+    ...describeWindows(buffer.windows),
     ...(buffer.deadLetters === 0
       ? []
       : [`letters    ${buffer.deadLetters} payloads did not decode: tributary-agent deadletter list`]),
@@ -88,6 +89,13 @@ function describeCounters({ classes, deadLettered, maybeDuplicate, ...all }: Cou
     `readings   ${all.accepted} accepted = ${law(all, ` + ${deadLettered} dead-lettered`)}; ${maybeDuplicate} maybe twice`,
     ...byClass.map(one => `${`  ${one.class}`.padEnd(11)}${one.accepted} accepted = ${law(one)}`),
   ]
+}
+
+/** Nothing when no policy folds. */
+function describeWindows({ open, closed, closedEarly, sealed, late }: WindowStats): string[] {
+  if (open + closed === 0) return []
+  const early = closedEarly === 0 ? '' : ` (${closedEarly} early: too many open)`
+  return [`windows    ${open} open, ${closed} closed${early}, ${sealed} in batches, ${late} readings late`]
 }
 
 /** What waits, since when, and how long it will take; nothing when the hub has everything. */

@@ -18,6 +18,7 @@ import {
   string,
 } from '@tributary/shared/config-schema'
 import { trustSources } from '../time/agent-clock.ts'
+import { policy } from './policy-config.ts'
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -429,6 +430,10 @@ export const agentSchema = object({
     },
     { help: 'What topics mean.' },
   ),
+  policies: list(policy, {
+    help: 'What is done with which readings before they leave; the first whose patterns match holds. Without a match they are sent as they are.',
+    maxItems: 1000,
+  }),
   buffer,
   clock,
   health: object(

@@ -4,8 +4,13 @@ import type { BufferConfig } from '../buffer/buffer-config.ts'
 import type { TrustSource } from '../time/agent-clock.ts'
 import type { UplinkConfig } from '../uplink/uplink-config.ts'
 import type { AgentConfig } from './agent-config.ts'
+import { policySlice } from './policy-config.ts'
 
-export function bufferSlice({ dataDir, buffer }: AgentConfig): Partial<BufferConfig> & { readonly folder: string } {
+export function bufferSlice({
+  dataDir,
+  buffer,
+  policies,
+}: AgentConfig): Partial<BufferConfig> & { readonly folder: string } {
   return {
     folder: join(dataDir, 'buffer'),
     storage: buffer.storage,
@@ -23,6 +28,7 @@ export function bufferSlice({ dataDir, buffer }: AgentConfig): Partial<BufferCon
     ...(buffer.maxDeadLetterBytes !== null && { maxDeadLetterBytes: buffer.maxDeadLetterBytes }),
     ...(buffer.maxReceipts !== null && { maxReceipts: buffer.maxReceipts }),
     ballastBytes: buffer.ballast,
+    policies: policies.map(policySlice),
   }
 }
 

@@ -145,6 +145,22 @@ const counters: readonly Definition[] = [
     'Readings kept although they may repeat another, since the first start',
     status => status.buffer.counters.maybeDuplicate,
   ),
+  one('windows_closed_total', 'Parts of windows that closed since the start', status => status.buffer.windows.closed),
+  one(
+    'windows_closed_early_total',
+    'Parts of windows closed early for want of memory since the start',
+    status => status.buffer.windows.closedEarly,
+  ),
+  one(
+    'aggregates_sealed_total',
+    'Parts of windows put into batches since the start',
+    status => status.buffer.windows.sealed,
+  ),
+  one(
+    'readings_late_total',
+    'Readings that came after their window had closed since the start',
+    status => status.buffer.windows.late,
+  ),
   {
     name: 'class_readings_total',
     help: 'Readings since the first start by class of series: accepted is the sum of the other fates',
@@ -188,6 +204,7 @@ const counters: readonly Definition[] = [
 
 const gauges: readonly Definition[] = [
   one('buffer_backlog_readings', 'Readings that the hub does not have yet', status => status.buffer.backlogReadings),
+  one('windows_open', 'Parts of windows that take readings', status => status.buffer.windows.open),
   one('buffer_backlog_ranges', 'Ranges of backlog behind the live one', status => status.buffer.backlogRanges),
   eachLane('uplink_lane_unsealed_readings', 'Readings not in a batch yet, by lane', lane => lane.unsealedReadings),
   eachLane('uplink_lane_in_flight', 'Batches under way, by lane', lane => lane.inFlight),

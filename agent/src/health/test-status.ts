@@ -27,6 +27,7 @@ export const drainingStatus: AgentStatus = {
     resealedBatches: 1,
     counters,
     losses: [],
+    windows: { open: 3, closed: 40, closedEarly: 1, sealed: 38, late: 2 },
     writable: true,
   },
   clock: {

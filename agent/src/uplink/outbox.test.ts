@@ -8,6 +8,7 @@ const batch = (seq: number, epoch = 1): SealedBatch => ({
   seq,
   body: new Uint8Array(),
   readings: 10,
+  aggregates: 0,
   newestUs: 0,
   floor: 1,
 })

@@ -86,7 +86,7 @@ async function attempt(exchange: Exchange, batch: SealedBatch): Promise<Attempt>
     maxAnswerBytes,
     signal,
   })
-  return { headers, sentMonotonicMs, answer, verdict: judge(answer, batch.readings) }
+  return { headers, sentMonotonicMs, answer, verdict: judge(answer, batch.readings + batch.aggregates) }
 }
 
 /** Null when the clock was corrected, else why not. */

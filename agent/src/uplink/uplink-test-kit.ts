@@ -111,6 +111,7 @@ export class MemoryBuffer implements UplinkBuffer {
       resealedBatches: 0,
       counters: noCounters,
       losses: [],
+      windows: { open: 0, closed: 0, closedEarly: 0, sealed: 0, late: 0 },
       writable: true,
     }
   }
@@ -118,7 +119,8 @@ export class MemoryBuffer implements UplinkBuffer {
   #keep(text: string, readings: number, newestUs: number): SealedBatch {
     const seq = this.sealed.length + 1
     const floor = Math.min(seq, ...this.#pending)
-    const batch = { epoch: this.epoch, seq, body: new TextEncoder().encode(text), readings, newestUs, floor }
+    const body = new TextEncoder().encode(text)
+    const batch = { epoch: this.epoch, seq, body, readings, aggregates: 0, newestUs, floor }
     this.sealed.push(batch)
     this.#pending.add(seq)
     return batch

@@ -32,18 +32,18 @@ export interface Setback {
 }
 
 export interface ReadAnswer extends Omit<BatchAnswer, 'rejected'> {
-  /** Readings refused, by reason. */
+  /** Readings and aggregates refused, by reason. */
   readonly rejected: ReadonlyMap<string, number>
 }
 
 /** Statuses that speak about the batch, not about the agent. */
 const aboutTheBatch: ReadonlySet<number> = new Set([400, 409, 413, 415, 422])
 
-/** @param readings how many the batch has: no more can be rejected */
-export function judge(answer: HubAnswer, readings: number): Verdict {
+/** @param entries readings and aggregates that the batch has, which are counted on in this order: no more can be rejected */
+export function judge(answer: HubAnswer, entries: number): Verdict {
   const { status } = answer
   if (status === 200) {
-    const stored = readBatchAnswer(answer.body, readings)
+    const stored = readBatchAnswer(answer.body, entries)
     if (stored) return { kind: 'stored', answer: stored }
     return {
       kind: 'later',
@@ -61,22 +61,22 @@ export function judge(answer: HubAnswer, readings: number): Verdict {
   return { kind: 'refused', ...said }
 }
 
-function readBatchAnswer(body: Uint8Array, readings: number): ReadAnswer | null {
+function readBatchAnswer(body: Uint8Array, entries: number): ReadAnswer | null {
   const value = readObject(body)
-  if (!value || !Array.isArray(value.rejected) || value.rejected.length > readings) return null
-  const rejected = countReasons(value.rejected, readings)
+  if (!value || !Array.isArray(value.rejected) || value.rejected.length > entries) return null
+  const rejected = countReasons(value.rejected, entries)
   const { accepted, settled, desiredConfigVersion, credits } = value
   if (!rejected || !isCount(accepted) || !isCount(settled) || !isCount(desiredConfigVersion) || !isCount(credits))
     return null
   return { accepted, settled, desiredConfigVersion, credits, rejected }
 }
 
-function countReasons(rejected: readonly unknown[], readings: number): Map<string, number> | null {
+function countReasons(rejected: readonly unknown[], entries: number): Map<string, number> | null {
   const counts = new Map<string, number>()
   for (const entry of rejected) {
     if (typeof entry !== 'object' || entry === null || !('index' in entry) || !('reason' in entry)) return null
     const { index, reason } = entry
-    if (!isCount(index) || index >= readings || typeof reason !== 'string') return null
+    if (!isCount(index) || index >= entries || typeof reason !== 'string') return null
     // A reason that this build does not know is counted, not trusted to be short.
     const name = /^[a-z0-9-]{1,32}$/.test(reason) && counts.size < 16 ? reason : 'other'
     counts.set(name, (counts.get(name) ?? 0) + 1)
