@@ -29,7 +29,7 @@ export class ApiKeys {
   readonly #now: () => number
   readonly #remembered = new Map<string, Remembered>()
 
-  constructor(pool: Pool, now: () => number = Date.now) {
+  constructor(pool: Pool, now: () => number = () => performance.now()) {
     this.#pool = pool
     this.#now = now
   }

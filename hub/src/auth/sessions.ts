@@ -32,7 +32,7 @@ export class Sessions {
   readonly #now: () => number
   readonly #remembered = new Map<string, { readonly session: Session; readonly untilMs: number }>()
 
-  constructor(database: Database, now: () => number = Date.now) {
+  constructor(database: Database, now: () => number = () => performance.now()) {
     this.#database = database
     this.#now = now
   }

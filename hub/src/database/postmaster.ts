@@ -236,12 +236,12 @@ export async function startPostmaster(
 
 /** A fast shutdown (SIGINT): open transactions are rolled back, a checkpoint is written. Killed harder after `timeoutMs`. */
 export async function stopPostmaster(pid: number, timeoutMs = 60_000): Promise<void> {
-  const deadline = Date.now() + timeoutMs
+  const deadline = performance.now() + timeoutMs
   signalIfAlive(pid, 'SIGINT')
   while (isAlive(pid)) {
     // An immediate shutdown loses nothing committed: the next start replays the write-ahead log.
-    if (Date.now() > deadline) signalIfAlive(pid, 'SIGQUIT')
-    await sleepMs(Date.now() > deadline ? 1000 : 20)
+    if (performance.now() > deadline) signalIfAlive(pid, 'SIGQUIT')
+    await sleepMs(performance.now() > deadline ? 1000 : 20)
   }
 }
 

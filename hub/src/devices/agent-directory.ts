@@ -46,7 +46,7 @@ export class AgentDirectory {
   #forgotten = 0
   readonly #load: (agentId: string) => Promise<AgentRow | undefined>
 
-  constructor(pool: Pool, now: () => number = Date.now, capacity: number = defaultCapacity) {
+  constructor(pool: Pool, now: () => number = () => performance.now(), capacity: number = defaultCapacity) {
     this.#pool = pool
     this.#now = now
     this.#capacity = capacity

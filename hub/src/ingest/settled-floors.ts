@@ -19,7 +19,7 @@ export class SettledFloors {
   readonly #known = new Map<string, { readonly floor: number; readonly untilMs: number }>()
   readonly #load: (key: string) => Promise<number | undefined>
 
-  constructor(pool: Pool, now: () => number = Date.now) {
+  constructor(pool: Pool, now: () => number = () => performance.now()) {
     this.#now = now
     this.#load = coalesce(keys => queryFloors(pool, keys))
   }

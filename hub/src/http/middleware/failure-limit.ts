@@ -21,8 +21,11 @@ export interface FailureLimit {
 
 const defaults: FailureLimit = { burst: 20, refillMs: 3000, addresses: 10_000 }
 
-/** Counts answers from 400 to 499. */
-export function failureLimit(now: () => number, limit: FailureLimit = defaults): MiddlewareHandler<HubEnv> {
+/** Counts answers from 400 to 499. `now` never jumps: nobody waits longer because the hub's clock was set back. */
+export function failureLimit(
+  now: () => number = () => performance.now(),
+  limit: FailureLimit = defaults,
+): MiddlewareHandler<HubEnv> {
   /** Address → when its bucket is full again, ms. */
   const fullAtMs = new Map<string, number>()
   return async (c, next) => {

@@ -52,7 +52,7 @@ const route = createRoute({
 })
 
 export function enrollRoute(app: HubApp, hub: HubServices): void {
-  app.use('/v1/enroll', failureLimit(hub.now))
+  app.use('/v1/enroll', failureLimit())
   app.openapi(route, async c => {
     const enrolled = await enroll(hub.database, c.req.valid('json'), hub.keyOverlapS)
     hub.agents.forget(enrolled.agentId)

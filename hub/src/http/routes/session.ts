@@ -71,7 +71,7 @@ const close = createRoute({
 })
 
 export function sessionRoutes(app: HubApp, hub: HubServices): void {
-  app.on('POST', path, failureLimit(hub.now))
+  app.on('POST', path, failureLimit())
   app.openapi(open, async c => {
     refuseOtherSites(c)
     const { keyId } = await hub.apiKeys.authenticate(`Bearer ${c.req.valid('json').key}`)
