@@ -71,7 +71,7 @@ export interface SealedBatch {
   readonly readings: number
   /** Newest event time in it, µs. */
   readonly newestUs: number
-  /** Of this epoch: every seq below it is acknowledged or in the ledger. */
+  /** Of this epoch: every seq below it is acknowledged, or in the ledger and told of by a batch. */
   readonly floor: number
 }
 

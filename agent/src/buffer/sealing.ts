@@ -21,7 +21,7 @@ import { type Cursor, isBefore, type UnsealedRange } from './ranges.ts'
 import { countWithin } from './recount.ts'
 import { repairing } from './repair.ts'
 import { classesIn, decodeRow, Kind, type RowColumns } from './row-codec.ts'
-import { type DecodedAt, fileToRead, flushState, loseUnsealed, type StoreState, writeMark } from './state.ts'
+import { type DecodedAt, fileToRead, floorOf, flushState, loseUnsealed, type StoreState, writeMark } from './state.ts'
 
 /** What the API's side knows of the header: who, and its clocks at the moment of sealing. */
 export type SealHeader = Pick<BatchHeader, 'agentId' | 'bootId' | 'monotonicUs' | 'wallUs'>
@@ -113,7 +113,7 @@ function sealTaken(state: StoreState, taken: Taken, header: SealHeader): SealedB
   state.epochs.sealed(batch, state.tailNo)
   pass(state, taken)
   writeMark(state)
-  return { epoch: state.epoch, seq, body, readings: taken.readings, newestUs, floor: state.epochs.floor(state.epoch) }
+  return { epoch: state.epoch, seq, body, readings: taken.readings, newestUs, floor: floorOf(state, state.epoch) }
 }
 
 function classesOfTaken({ parts }: Taken): ClassCounts {
