@@ -284,6 +284,9 @@ test('/readyz names every consumer, /metrics counts', async () => {
   expect(metrics).toMatch(/^tributary_ingest_batches_total [1-9]/m)
   expect(metrics).toMatch(/^tributary_consumer_duplicates_total\{consumer="store"\} [1-9]/m)
   expect(metrics).toMatch(/^tributary_log_lag_records\{consumer="store"\} \d/m)
+  expect(metrics).toMatch(/^tributary_missing_batches [1-9]/m)
+  expect(metrics).toMatch(/^tributary_lost_readings 40$/m)
+  expect(metrics).toMatch(/^tributary_agent_readings\{fate="stored"\} [1-9]/m)
 })
 
 test('HTTPS is served with a certificate, and cookies are kept to it', async () => {
