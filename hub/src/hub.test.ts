@@ -175,10 +175,14 @@ test('a seq that never came is a gap, and so is what the agent reports as lost',
   const later = sender.batch(5)
   const losses = [{ epoch: 7, fromSeq: 2, toSeq: 3, readings: 40, exact: true, reason: 'evicted' }]
   await sender.sendBatch({ ...later, header: { ...later.header, losses } })
-  const gaps = await eventually(async () => {
-    const { items } = await rest<Page<object>>(`/v1/gaps?agent=${sender.agentId}`)
-    return items.length === 2 ? items : null
-  })
+  const gapsOf = (count: number, kind: string) =>
+    eventually(async () => {
+      const { items } = await rest<Page<{ kind: string }>>(`/v1/gaps?agent=${sender.agentId}`)
+      return items.length === count && items.at(-1)?.kind === kind ? items : null
+    })
+  await gapsOf(2, 'on-its-way')
+  await sender.sendBatch(sender.batch(6), { headers: { [fields.floor]: '6' } })
+  const gaps = await gapsOf(2, 'missing')
   expect(gaps).toMatchObject([
     { epoch: 7, kind: 'lost', fromSeq: 2, toSeq: 3, readings: 40, exact: true, reason: 'evicted' },
     { epoch: 7, kind: 'missing', fromSeq: 4, toSeq: 4, readings: null },
@@ -280,6 +284,9 @@ test('/readyz names every consumer, /metrics counts', async () => {
   expect(metrics).toMatch(/^tributary_ingest_batches_total [1-9]/m)
   expect(metrics).toMatch(/^tributary_consumer_duplicates_total\{consumer="store"\} [1-9]/m)
   expect(metrics).toMatch(/^tributary_log_lag_records\{consumer="store"\} \d/m)
+  expect(metrics).toMatch(/^tributary_missing_batches [1-9]/m)
+  expect(metrics).toMatch(/^tributary_lost_readings 40$/m)
+  expect(metrics).toMatch(/^tributary_agent_readings\{fate="stored"\} [1-9]/m)
 })
 
 test('HTTPS is served with a certificate, and cookies are kept to it', async () => {

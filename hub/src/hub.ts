@@ -38,6 +38,7 @@ import type { Effect } from './log/effect.ts'
 import { type EventLog, type LogLag, topics } from './log/event-log.ts'
 import { sabotages as effectSabotages, runEffect } from './log/exactly-once.ts'
 import { PostgresLog } from './log/postgres-log.ts'
+import { readFleetBooks } from './query/read-fleet-books.ts'
 import { DiskGuard } from './store/disk-guard.ts'
 import { runMerges } from './store/merge-segments.ts'
 import { applyRetention } from './store/retention.ts'
@@ -130,7 +131,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       ackBeforeCommit: sabotage.has('ack-before-commit'),
     })
 
-    const metrics = hubMetrics(ingest, consumers)
+    const metrics = hubMetrics(ingest, consumers, () => readFleetBooks(pool))
     const { version } = packageJson
     const live = new LiveFeed({ pool, version, logger, now: Date.now })
     const app = createApp(

@@ -376,6 +376,46 @@ describe('the series list', () => {
   })
 })
 
+describe('the agents', () => {
+  test('say what became of their readings, by class where there is more than raw, and what is missing', async () => {
+    const pool = hubPool(hub.dataDir)
+    await pool.query(`insert into agent (agent_id, site, name) values ('ag-' || repeat('z', 20), 'mill', 'books')`)
+    const of = `agent_no = (select agent_no from agent where name = 'books')`
+    const counters = { accepted: 13, stored: 10, suppressed: 2, deadLettered: 0, evicted: 1, maybeDuplicate: 0 }
+    try {
+      await pool.query(`update agent set counters = $1 where ${of}`, [counters])
+      await using view = await open('#/agents')
+      const card = view.page.getByRole('article', { name: 'Agent books' })
+      const table = card.getByRole('table', { name: 'Readings of books by class' })
+      const fact = (name: string) => card.locator('.facts div', { hasText: name }).locator('dd')
+      await card.waitFor()
+      expect(await table.count()).toBe(0)
+      expect(await fact('Missing batches').textContent()).toBe('0')
+      expect(await fact('Folded').textContent()).toBe('0')
+      const raw = { class: 'raw', accepted: 10, stored: 7, folded: 0, suppressed: 2, evicted: 1 }
+      const aggregate = { class: 'aggregate', accepted: 0, stored: 0, folded: 0, suppressed: 0, evicted: 0 }
+      const alarm = { ...aggregate, class: 'alarm', accepted: 3, stored: 3 }
+      const told = { ...counters, folded: 0, classes: [raw, aggregate, alarm] }
+      await pool.query(`update agent set counters = $1 where ${of}`, [told])
+      await pool.query(
+        `insert into received (consumer, agent_no, epoch, seqs, floor) select 'store', agent_no, 1, '{[1,3)}', 5 from agent where ${of}`,
+      )
+      await view.page.reload()
+      await table.waitFor()
+      expect(await table.getByRole('row').allTextContents()).toEqual([
+        'ClassAcceptedStoredFoldedSuppressedEvicted',
+        'Raw107021',
+        'Alarm33000',
+      ])
+      expect(await fact('Missing batches').textContent()).toBe('2')
+    } finally {
+      await pool.query(`delete from received where ${of}`)
+      await pool.query(`delete from agent where name = 'books'`)
+      await pool.end()
+    }
+  })
+})
+
 describe('every view', () => {
   const views = ['#/', '#/series', '#/anomalies', '#/agents', 'chart', 'explanation', 'sign-in', 'shortcuts']
 

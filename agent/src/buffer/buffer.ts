@@ -76,7 +76,7 @@ export interface SealedBatch {
   readonly aggregates: number
   /** Newest event time in it, µs; of an aggregate the end of its window. */
   readonly newestUs: number
-  /** Of this epoch: every seq below it is acknowledged or in the ledger. */
+  /** Of this epoch: every seq below it is acknowledged, or in the ledger and told of by a batch. */
   readonly floor: number
 }
 

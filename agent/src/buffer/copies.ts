@@ -7,7 +7,7 @@ import { TributaryError } from '@tributary/shared/errors'
 import type { SealedBatch } from './buffer.ts'
 import { type BatchId, classesOfBatch, pendingOf } from './epochs.ts'
 import { repairing } from './repair.ts'
-import { fileToRead, flushState, lose, loseBatch, type StoreState } from './state.ts'
+import { fileToRead, floorOf, flushState, lose, loseBatch, type StoreState } from './state.ts'
 import type { StoredBatch } from './stored-records.ts'
 
 /** The sealed batches after one that are not acknowledged, at most `max`, oldest first; `after` null for the first ones. */
@@ -21,7 +21,7 @@ export function pendingBatches(state: StoreState, max: number, after: BatchId | 
       if (!stored) continue
       const { body, readings, newestUs } = stored
       const { aggregates } = peekBatch(body)
-      batches.push({ epoch, seq, body, readings, aggregates, newestUs, floor: state.epochs.floor(epoch) })
+      batches.push({ epoch, seq, body, readings, aggregates, newestUs, floor: floorOf(state, epoch) })
     }
     last = ids.at(-1) ?? null
     if (last === null || batches.length === max) return batches

@@ -115,6 +115,19 @@ test('sealed batches that are evicted stand in the ledger under their own seq', 
   expect((await buffer.seal(10, 'live'))?.floor).toBeGreaterThan(10)
 })
 
+test('the floor does not pass a loss that no batch tells of', async () => {
+  const buffer = await open()
+  await fill(buffer, 0, 10_000)
+  for (let batch = await buffer.seal(1000, 'live'); batch; batch = await buffer.seal(1000, 'live'));
+  await fill(buffer, 10_000, 120_000)
+  const [lost] = (await buffer.stats()).losses
+  const before = await buffer.pending(1000)
+  expect(lost?.fromSeq).toBe(1)
+  for (const { floor } of before) expect(floor).toBe(1)
+  const telling = await buffer.seal(10, 'live')
+  expect(telling?.floor).toBeGreaterThan(lost!.toSeq)
+})
+
 test('the next batch tells the hub what was lost, until one that did is acknowledged', async () => {
   const buffer = await open()
   await fill(buffer, 0, 100_000)

@@ -64,6 +64,12 @@ export class Ledger {
     return this.entries.some(entry => entry.epoch === epoch && entry.fromSeq <= fromSeq && entry.toSeq >= toSeq)
   }
 
+  /** The lowest seq of the epoch whose loss no batch tells of yet; infinite when there is none. */
+  firstUntold(epoch: number): number {
+    const untold = this.entries.filter(entry => entry.epoch === epoch && entry.carriedBy === null && !entry.told)
+    return untold.reduce((lowest, { fromSeq }) => Math.min(lowest, fromSeq), Infinity)
+  }
+
   /** What the next batch tells the hub, as (epoch, seq). */
   carry(epoch: number, seq: number): LossRange[] {
     const carried: LossRange[] = []

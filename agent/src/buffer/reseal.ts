@@ -14,7 +14,7 @@ import { TributaryError } from '@tributary/shared/errors'
 import type { SealedBatch } from './buffer.ts'
 import { storedPending } from './copies.ts'
 import { maxEpoch } from './epochs.ts'
-import { type StoreState, stateWritten, writeMark, writeState } from './state.ts'
+import { floorOf, type StoreState, stateWritten, writeMark, writeState } from './state.ts'
 import type { StoredBatch } from './stored-records.ts'
 
 /** Null when the batch cannot be read any more: its loss is in the ledger. Throws `not-found` when it is not pending. */
@@ -45,7 +45,7 @@ export function reseal(state: StoreState, epoch: number, seq: number): SealedBat
       readings,
       aggregates,
       newestUs,
-      floor: state.epochs.floor(batch.epoch),
+      floor: floorOf(state, batch.epoch),
     }
   } catch (error) {
     undo()

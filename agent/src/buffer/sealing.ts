@@ -23,7 +23,7 @@ import { type Cursor, isBefore, type UnsealedRange } from './ranges.ts'
 import { countWithin } from './recount.ts'
 import { repairing } from './repair.ts'
 import { classesIn, decodeRow, Kind, type RowColumns } from './row-codec.ts'
-import { type DecodedAt, fileToRead, flushState, loseUnsealed, type StoreState, writeMark } from './state.ts'
+import { type DecodedAt, fileToRead, floorOf, flushState, loseUnsealed, type StoreState, writeMark } from './state.ts'
 import type { StoredRow } from './stored-records.ts'
 
 /** What the API's side knows of the header: who, and its clocks at the moment of sealing. */
@@ -121,7 +121,7 @@ function sealTaken(state: StoreState, taken: Taken, header: SealHeader): SealedB
   pass(state, taken)
   writeMark(state)
   const { length: aggregates } = taken.aggregates
-  return { epoch: state.epoch, seq, body, readings, aggregates, newestUs, floor: state.epochs.floor(state.epoch) }
+  return { epoch: state.epoch, seq, body, readings, aggregates, newestUs, floor: floorOf(state, state.epoch) }
 }
 
 /** Of its aggregates, the readings that leave the gateway in them alone. */

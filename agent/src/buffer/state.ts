@@ -222,6 +222,11 @@ export function bufferBytes(state: StoreState): number {
   return state.closed.reduce((sum, file) => sum + file.bytes, state.tail.bytes + (log?.size ?? 0))
 }
 
+/** What the hub may take as settled: everything below was acknowledged, or a batch tells that it is in the ledger. */
+export function floorOf(state: StoreState, epoch: number): number {
+  return Math.min(state.epochs.floor(epoch), state.ledger.firstUntold(epoch))
+}
+
 /** A loss whose readings are known by class. */
 export type Loss = Omit<LossRange, 'readings'> & { readonly classes: ClassCounts }
 

@@ -2,6 +2,7 @@
 import type { Program } from '@tributary/shared/cli'
 import packageJson from '../../package.json' with { type: 'json' }
 import { agentsCommands } from './agents-commands.ts'
+import { gaps } from './gaps-command.ts'
 import { configCheck, openapi } from './other-commands.ts'
 import { serve } from './serve.ts'
 import { tokenCommands } from './token-commands.ts'
@@ -10,5 +11,5 @@ export const program: Program = {
   name: 'tributary-hub',
   version: packageJson.version,
   summary: 'takes signed batches from agents, stores every reading once, detects anomalies',
-  commands: [serve, ...tokenCommands, ...agentsCommands, openapi, configCheck],
+  commands: [serve, ...tokenCommands, ...agentsCommands, gaps, openapi, configCheck],
 }

@@ -2,6 +2,7 @@
 import { z } from '@hono/zod-openapi'
 import { agentStatuses, onlineMs } from '../query/agent-status.ts'
 import type { AgentRow } from '../query/list-agents.ts'
+import { agentCounters, classCounters, toldCounters } from './agent-counters.ts'
 import { isoUs } from './reading-json.ts'
 import { agentId, timestamp } from './schemas.ts'
 
@@ -14,7 +15,8 @@ export const agent = z
     createdAt: timestamp,
     revokedAt: timestamp,
     lastSeenAt: timestamp,
-    counters: z.record(z.string(), z.number()).nullable(),
+    counters: agentCounters.nullable(),
+    classes: z.array(classCounters),
     bootId: z.string().nullable(),
     epoch: z.int().nullable(),
     keys: z.int().openapi({ description: 'Keys that are valid now; two while a rotation overlaps' }),
@@ -26,13 +28,20 @@ export const agent = z
         'Held for the hub when the newest batch was sealed, and not taken since; null before the first batch',
     }),
     lostReadings: z.int().openapi({ description: 'Reported as lost, at most' }),
+    missingBatches: z.int().openapi({
+      description: 'Neither here nor reported lost, and the agent holds them no longer: see /v1/gaps',
+    }),
   })
   .openapi('Agent')
 
 /** At the hub's time. A reading may be a little ahead of it: then there is no lag. */
-export function agentJson({ agentNo: _, lastReadingUs, ...row }: AgentRow, nowMs: number): z.infer<typeof agent> {
+export function agentJson(
+  { agentNo: _, lastReadingUs, counters, ...row }: AgentRow,
+  nowMs: number,
+): z.infer<typeof agent> {
   return {
     ...row,
+    ...toldCounters(counters),
     createdAt: row.createdAt.toISOString(),
     revokedAt: row.revokedAt?.toISOString() ?? null,
     lastSeenAt: row.lastSeenAt?.toISOString() ?? null,

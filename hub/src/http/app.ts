@@ -17,6 +17,7 @@ import { type FinishedRequest, requestLog } from './middleware/request-log.ts'
 import { problemOf, statusOf, toTributaryError } from './problem.ts'
 import { agentRoutes } from './routes/agents.ts'
 import { anomalyRoutes } from './routes/anomalies.ts'
+import { balanceRoutes } from './routes/balances.ts'
 import { batchRoutes } from './routes/batches.ts'
 import { consoleHeaders, consoleRoutes } from './routes/console.ts'
 import { deadLetterRoutes } from './routes/dead-letters.ts'
@@ -61,6 +62,7 @@ export function createApp(hub: HubServices, finished: (request: FinishedRequest)
   anomalyRoutes(app, hub)
   deadLetterRoutes(app, hub)
   gapRoutes(app, hub)
+  balanceRoutes(app, hub)
   healthRoutes(app, hub)
   consoleRoutes(app)
   const document = openApiOf(app)

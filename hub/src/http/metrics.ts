@@ -2,6 +2,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Ingest } from '../ingest/ingest.ts'
 import type { LogLag } from '../log/event-log.ts'
+import type { FleetBooks } from '../query/read-fleet-books.ts'
 import type { FinishedRequest } from './middleware/request-log.ts'
 
 export interface HubMetrics {
@@ -19,7 +20,7 @@ export interface ConsumerMetrics {
   counts(): ReadonlyMap<string, Readonly<ConsumerCounts>>
 }
 
-export function hubMetrics(ingest: Ingest, consumers: ConsumerMetrics): HubMetrics {
+export function hubMetrics(ingest: Ingest, consumers: ConsumerMetrics, books: () => Promise<FleetBooks>): HubMetrics {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
@@ -82,10 +83,49 @@ export function hubMetrics(ingest: Ingest, consumers: ConsumerMetrics): HubMetri
       },
     })
   }
+  bookGauges(registers, books)
   return {
     registry,
     finished: ({ method, route, status, seconds: took }) => seconds.observe({ method, route, status }, took),
   }
+}
+
+/** All of a scrape share one question. */
+function bookGauges(registers: Registry[], books: () => Promise<FleetBooks>): void {
+  let asked: Promise<FleetBooks> | null = null
+  const ask = () => {
+    asked ??= books().finally(() => {
+      asked = null
+    })
+    return asked
+  }
+  new Gauge({
+    name: 'tributary_missing_batches',
+    help: 'Batches neither here nor reported lost that their agents hold no longer',
+    registers,
+    async collect() {
+      this.set((await ask()).missingBatches)
+    },
+  })
+  new Gauge({
+    name: 'tributary_lost_readings',
+    help: 'Readings that agents reported as lost, at most',
+    registers,
+    async collect() {
+      this.set((await ask()).lostReadings)
+    },
+  })
+  new Gauge({
+    name: 'tributary_agent_readings',
+    help: 'Readings of all agents by what became of them, as their newest batches tell it',
+    labelNames: ['fate'],
+    registers,
+    async collect() {
+      const { fates } = await ask()
+      this.reset()
+      for (const [fate, readings] of Object.entries(fates)) this.set({ fate }, readings)
+    },
+  })
 }
 
 function total(registers: Registry[], name: string, help: string, read: () => number): void {

@@ -45,6 +45,8 @@ export const permissions: Readonly<Record<string, 'public' | 'agent' | 'key' | '
   'GET /v1/anomalies': 'anomalies:read',
   'GET /v1/dead-letters': 'letters:read',
   'GET /v1/gaps': 'readings:read',
+  'GET /v1/balances': 'readings:read',
+  'GET /v1/agents/:id/epochs': 'readings:read',
 }
 
 const roles: Readonly<Record<Principal['role'], ReadonlySet<Permission>>> = {

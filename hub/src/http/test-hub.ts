@@ -26,6 +26,7 @@ import { SeriesBudgets } from '../ingest/series-budgets.ts'
 import { SettledFloors } from '../ingest/settled-floors.ts'
 import { decodeEnvelope, type Envelope } from '../log/envelope.ts'
 import type { EventLog } from '../log/event-log.ts'
+import { readFleetBooks } from '../query/read-fleet-books.ts'
 import { createApp } from './app.ts'
 import { LiveFeed, type LiveFeedOptions } from './live/live-feed.ts'
 import { hubMetrics } from './metrics.ts'
@@ -73,7 +74,8 @@ export class TestHub implements AsyncDisposable {
     })
     const logger = options.logger ?? pino({ level: 'silent' })
     const version = '1.2.3'
-    const metrics = hubMetrics(ingest, { lag: async () => new Map(), counts: () => new Map() })
+    const consumers = { lag: async () => new Map(), counts: () => new Map() }
+    const metrics = hubMetrics(ingest, consumers, () => readFleetBooks(pool))
     this.services = {
       version,
       database,

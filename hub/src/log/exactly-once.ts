@@ -22,11 +22,12 @@ import type { Effect, JudgedBatch } from './effect.ts'
 import { decodeEnvelope, type Envelope } from './envelope.ts'
 import { type EventLog, type LogConsumer, type LogRecord, type Topic, topics } from './event-log.ts'
 import {
+  type Arrival,
   findDigests,
   type Identity,
   lockIdentities,
+  recordArrivals,
   recordDigests,
-  recordIdentities,
   recordLosses,
 } from './identities.ts'
 import { findPoison } from './poison.ts'
@@ -262,7 +263,10 @@ class EffectConsumer implements LogConsumer {
       .filter(one => one.kind === 'batch' && poison.has(one))
       .flatMap(one => (one.kind === 'batch' ? [one.judged] : []))
     if (poisoned.length > 0) await effect.leftOut?.(tx, poisoned)
-    await recordIdentities(tx, effect.group, [...fresh, ...poisoned].map(identity))
+    await recordArrivals(tx, effect.group, [
+      ...[...fresh, ...poisoned].map(judged => arrival(judged, true)),
+      ...repeated.map(({ judged }) => arrival(judged, false)),
+    ])
     if (this.keepLedger)
       await recordDigests(
         tx,
@@ -357,6 +361,10 @@ function open(record: LogRecord): Opened {
 
 function identity({ envelope, batch }: JudgedBatch): Identity {
   return { agentNo: envelope.agentNo, epoch: batch.header.epoch, seq: batch.header.seq }
+}
+
+function arrival(judged: JudgedBatch, fresh: boolean): Arrival {
+  return { ...identity(judged), fresh, readings: countReadings(judged.batch), floor: judged.envelope.floor }
 }
 
 function identityOf(record: LogRecord): Buffer {

@@ -1,5 +1,6 @@
 /**
- * What a consumer has recorded of the batches it took: identities (agent, epoch, seq) as ranges of seq, digests, the loss ledger.
+ * What a consumer has recorded of the batches it took: identities (agent, epoch, seq) as ranges of seq, how many readings, how far
+ * the agent is settled with them (its floor), digests, the loss ledger.
  *
  * Everything is read and written in the consumer's own transaction; the rows of `received` are locked first, so that two writers
  * of one agent's batches come one after the other.
@@ -52,23 +53,40 @@ export async function lockIdentities(
   return ({ agentNo, epoch, seq }) => contains(known.get(`${agentNo}/${epoch}`) ?? [], seq)
 }
 
-/** Add to `received.seqs`. */
-export async function recordIdentities(tx: pg.PoolClient, consumer: string, taken: readonly Identity[]): Promise<void> {
-  if (taken.length === 0) return
+/** A batch that came, with what it says of its epoch. */
+export interface Arrival extends Identity {
+  /** Its effect is part of this transaction: it did not come before. */
+  readonly fresh: boolean
+  readonly readings: number
+  /** Below it everything of the epoch was sent or is in the agent's ledger. */
+  readonly floor: number
+}
+
+/** Add to `received`: seqs and readings of the fresh ones, and the floors of all. A floor above its own batch is none. */
+export async function recordArrivals(tx: pg.PoolClient, consumer: string, arrivals: readonly Arrival[]): Promise<void> {
+  if (arrivals.length === 0) return
   await tx.query({
-    name: 'record-identities',
-    text: `update received r set seqs = r.seqs + added.seqs
+    name: 'record-arrivals',
+    text: `update received r
+           set seqs = r.seqs + added.seqs, readings = r.readings + added.readings, floor = greatest(r.floor, added.floor)
            from (
-             select agent_no, epoch, range_agg(int8range(seq, seq + 1)) as seqs
-             from unnest($2::int[], $3::int8[], $4::int8[]) as taken (agent_no, epoch, seq)
+             select agent_no, epoch, max(least(floor, seq)) as floor,
+                    coalesce(range_agg(int8range(seq, seq + 1)) filter (where fresh), '{}') as seqs,
+                    coalesce(sum(readings) filter (where fresh), 0)::int8 as readings
+             from unnest($2::int[], $3::int8[], $4::int8[], $5::bool[], $6::int8[], $7::int8[])
+                    as came (agent_no, epoch, seq, fresh, readings, floor)
              group by agent_no, epoch
            ) added
-           where r.consumer = $1 and r.agent_no = added.agent_no and r.epoch = added.epoch`,
+           where r.consumer = $1 and r.agent_no = added.agent_no and r.epoch = added.epoch
+             and (added.floor > r.floor or not isempty(added.seqs))`,
     values: [
       consumer,
-      taken.map(({ agentNo }) => agentNo),
-      taken.map(({ epoch }) => epoch),
-      taken.map(({ seq }) => seq),
+      arrivals.map(({ agentNo }) => agentNo),
+      arrivals.map(({ epoch }) => epoch),
+      arrivals.map(({ seq }) => seq),
+      arrivals.map(({ fresh }) => fresh),
+      arrivals.map(({ readings }) => readings),
+      arrivals.map(({ floor }) => floor),
     ],
   })
 }

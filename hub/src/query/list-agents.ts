@@ -4,6 +4,7 @@
  */
 import type { Pool } from 'pg'
 import { type AgentStatus, agentStatus } from './agent-status.ts'
+import { countSeqs, missingSeqs } from './settled-seqs.ts'
 
 export interface AgentRow {
   readonly agentNo: number
@@ -15,7 +16,7 @@ export interface AgentRow {
   readonly revokedAt: Date | null
   readonly lastSeenAt: Date | null
   /** Of the newest batch stored; null before the first. */
-  readonly counters: Readonly<Record<string, number>> | null
+  readonly counters: Readonly<Record<string, unknown>> | null
   readonly bootId: string | null
   readonly epoch: number | null
   /** Keys that are valid now. */
@@ -27,6 +28,8 @@ export interface AgentRow {
   readonly backlogReadings: number | null
   /** What it reported as lost; upper bounds where the exact number cannot be known. */
   readonly lostReadings: number
+  /** Neither here nor reported lost, and the agent holds them no longer. */
+  readonly missingBatches: number
 }
 
 export interface AgentFilter {
@@ -47,7 +50,9 @@ export async function listAgents(pool: Pool, filter: AgentFilter): Promise<Agent
             ${agentStatus('a', '$5')} as status, a.last_reading_us as "lastReadingUs",
             case when a.counters is not null
                  then greatest(0, (a.counters ->> 'stored')::int8 - a.received_readings) end as "backlogReadings",
-            (select coalesce(sum(l.readings), 0)::int8 from loss l where l.agent_no = a.agent_no) as "lostReadings"
+            (select coalesce(sum(l.readings), 0)::int8 from loss l where l.agent_no = a.agent_no) as "lostReadings",
+            (select coalesce(sum(${countSeqs(missingSeqs('r'))}), 0)::int8 from received r
+              where r.consumer = 'store' and r.agent_no = a.agent_no) as "missingBatches"
        from agent a
       where a.agent_no > $1
         and ($2::text is null or a.agent_id = $2)

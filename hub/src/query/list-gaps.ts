@@ -1,16 +1,21 @@
 /**
- * What did not arrive, by agent and epoch: seqs that are neither stored nor in the agent's ledger (`missing`: on their way after an
- * outage, or lost without a word), and what the agent itself reported as lost (`lost`).
+ * What did not arrive, by agent and epoch: seqs that are neither stored nor in the agent's ledger, below its floor (`missing`: the
+ * agent holds them no longer, they are lost without a word) or above (`on-its-way`: the agent still has them), and what the agent
+ * itself reported as lost (`lost`).
  *
  * Plan: a row of `received` holds a whole epoch as a few ranges; an epoch without holes yields nothing. Both tables are small.
  */
 import type { Pool } from 'pg'
+import { missingSeqs, seqsOnTheirWay } from './settled-seqs.ts'
+
+export const gapKinds = ['missing', 'on-its-way', 'lost'] as const
+export type GapKind = (typeof gapKinds)[number]
 
 export interface GapRow {
   readonly agentNo: number
   readonly agentId: string
   readonly epoch: number
-  readonly kind: 'missing' | 'lost'
+  readonly kind: GapKind
   readonly fromSeq: number
   /** Inclusive. */
   readonly toSeq: number
@@ -30,12 +35,13 @@ export interface GapFilter {
 
 export async function listGaps(pool: Pool, filter: GapFilter): Promise<GapRow[]> {
   const { rows } = await pool.query<GapRow>(
-    `with known as (
-       select agent_no, epoch, seqs + lost as seqs from received where consumer = 'store' and not isempty(seqs + lost)
-     ), gap as (
-       select agent_no, epoch, 'missing' as kind, lower(hole) as from_seq, upper(hole) - 1 as to_seq,
+    `with gap as (
+       select agent_no, epoch, kind, lower(hole) as from_seq, upper(hole) - 1 as to_seq,
               null::int8 as readings, null::bool as exact, null::text as reason
-         from known, unnest(int8multirange(int8range(1, upper(seqs))) - seqs) as hole
+         from received r
+         cross join lateral (values ('missing', ${missingSeqs('r')}), ('on-its-way', ${seqsOnTheirWay('r')})) as found (kind, holes)
+         cross join unnest(holes) as hole
+        where consumer = 'store'
        union all
        select agent_no, epoch, 'lost', from_seq, to_seq, readings, exact, reason from loss
      )

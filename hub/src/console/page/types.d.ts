@@ -37,6 +37,26 @@ export interface Series {
 
 export type AgentStatus = 'online' | 'offline' | 'never' | 'revoked'
 
+/** Of its newest batch, since its first start. */
+export interface AgentCounters {
+  accepted: number
+  stored: number
+  folded: number
+  suppressed: number
+  deadLettered: number
+  evicted: number
+  maybeDuplicate: number
+}
+
+export interface ClassCounters {
+  class: 'raw' | 'aggregate' | 'alarm'
+  accepted: number
+  stored: number
+  folded: number
+  suppressed: number
+  evicted: number
+}
+
 export interface Agent {
   agentId: string
   site: string
@@ -45,13 +65,15 @@ export interface Agent {
   createdAt: string | null
   revokedAt: string | null
   lastSeenAt: string | null
-  counters: Record<string, number> | null
+  counters: AgentCounters | null
+  classes: ClassCounters[]
   keys: number
   status: AgentStatus
   lastReadingAt: string | null
   lagMs: number | null
   backlogReadings: number | null
   lostReadings: number
+  missingBatches: number
 }
 
 export interface Anomaly {

@@ -1,6 +1,6 @@
 /** GET /v1/gaps */
 import { createRoute, z } from '@hono/zod-openapi'
-import { listGaps } from '../../query/list-gaps.ts'
+import { gapKinds, listGaps } from '../../query/list-gaps.ts'
 import { decodeCursor, page } from '../cursor.ts'
 import { agentId, credentials, cursorText, json, pageLimit, pageOf, problems } from '../schemas.ts'
 import type { HubApp, HubServices } from '../services.ts'
@@ -9,9 +9,9 @@ const gap = z
   .object({
     agentId,
     epoch: z.int(),
-    kind: z.enum(['missing', 'lost']).openapi({
+    kind: z.enum(gapKinds).openapi({
       description:
-        '`missing`: neither stored nor reported lost, perhaps still on its way; `lost`: reported by the agent',
+        '`missing`: neither stored nor reported lost, and the agent holds it no longer; `on-its-way`: the agent still has it; `lost`: reported by the agent',
     }),
     fromSeq: z.int(),
     toSeq: z.int().openapi({ description: 'Inclusive' }),

@@ -1,22 +1,35 @@
 /**
  * Agents: whether they are heard, how far behind they are, and what became of every reading that they took.
  *
- * @import { Agent, AppState } from '../types.d.ts'
+ * @import { Agent, AgentCounters, AppState, ClassCounters } from '../types.d.ts'
  */
 import { html, nothing } from '/console/vendor/lit-html.js'
 import { formatCount, formatDuration, formatExact } from '../format.js'
 import { enrolSteps } from './first-steps.js'
 import { agentStatus, ago } from './parts.js'
 
-/** @type {readonly { name: string, text: string, bad?: boolean }[]} */
+/** @type {readonly { name: keyof AgentCounters, text: string, bad?: boolean }[]} */
 const counters = [
   { name: 'accepted', text: 'Accepted' },
   { name: 'stored', text: 'Stored' },
+  { name: 'folded', text: 'Folded' },
   { name: 'suppressed', text: 'Suppressed' },
   { name: 'maybeDuplicate', text: 'Maybe repeated' },
   { name: 'deadLettered', text: 'Dead letters', bad: true },
   { name: 'evicted', text: 'Evicted', bad: true },
 ]
+
+/** @type {readonly { name: 'accepted' | 'stored' | 'folded' | 'suppressed' | 'evicted', text: string, bad?: boolean }[]} */
+const fates = [
+  { name: 'accepted', text: 'Accepted' },
+  { name: 'stored', text: 'Stored' },
+  { name: 'folded', text: 'Folded' },
+  { name: 'suppressed', text: 'Suppressed' },
+  { name: 'evicted', text: 'Evicted', bad: true },
+]
+
+/** @type {Readonly<Record<ClassCounters['class'], string>>} */
+const classNames = { raw: 'Raw', aggregate: 'Aggregate', alarm: 'Alarm' }
 
 /** @param {AppState} state */
 export function agentsView({ agents, nowMs }) {
@@ -53,7 +66,9 @@ function agentCard(agent, nowMs) {
         )
       })}
       ${fact('Lost', formatCount(agent.lostReadings), agent.lostReadings > 0)}
+      ${fact('Missing batches', formatCount(agent.missingBatches), agent.missingBatches > 0)}
     </dl>
+    ${classTable(agent)}
     <div class="agent-foot">
       <code class="quiet">${agent.agentId}</code>
       ${Object.entries(agent.labels).map(([name, value]) => html`<span class="tag">${name}: ${value}</span>`)}
@@ -61,6 +76,23 @@ function agentCard(agent, nowMs) {
       ${agent.revokedAt === null ? nothing : html`<span class="soft">revoked ${ago(agent.revokedAt, nowMs)}</span>`}
     </div>
   </article>`
+}
+
+/** What became of the readings of each class; nothing while all are raw. @param {Agent} agent */
+function classTable({ name, classes }) {
+  const used = classes.filter(one => one.accepted > 0)
+  if (used.every(one => one.class === 'raw')) return nothing
+  return html`<div class="table-wrap"><table class="class-table">
+    <caption class="sr-only">Readings of ${name} by class</caption>
+    <thead><tr><th scope="col">Class</th>${fates.map(fate => html`<th scope="col" class="number">${fate.text}</th>`)}</tr></thead>
+    <tbody>${used.map(
+      one =>
+        html`<tr><th scope="row">${classNames[one.class]}</th>${fates.map(({ name: fate, bad = false }) => {
+          const count = one[fate]
+          return html`<td class="number ${bad && count > 0 ? 'bad' : ''}" title=${formatExact(count)}>${formatCount(count)}</td>`
+        })}</tr>`,
+    )}</tbody>
+  </table></div>`
 }
 
 /**
