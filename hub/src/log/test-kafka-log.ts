@@ -1,5 +1,6 @@
 /** Logs on topics of their own at the run's broker (test/services/vitest-kafka.ts), deleted in the end. */
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Admin } from 'kafkajs'
 import { inject } from 'vitest'
 import type { LogUnderTest } from './event-log.suite.ts'
@@ -11,6 +12,8 @@ export interface KafkaUnderTest extends LogUnderTest {
   readonly options: KafkaLogOptions
   readonly topic: string
   readonly admin: Admin
+  /** As if the topic had been made anew. */
+  lose(): Promise<void>
 }
 
 export function testKafkaOptions(): KafkaLogOptions {
@@ -41,6 +44,11 @@ export async function openTestKafkaLog(changes: Partial<KafkaLogOptions> = {}): 
     truncate: async (partition, offset) => {
       await admin.fetchTopicOffsets(topic) // or it does not know the topic
       await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: String(offset) }] })
+    },
+    lose: async () => {
+      await admin.deleteTopics({ topics: [topic] })
+      while ((await admin.listTopics()).includes(topic)) await sleep(20)
+      await (await KafkaLog.open(options)).close()
     },
     [Symbol.asyncDispose]: async () => {
       await log.close()
