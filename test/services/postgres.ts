@@ -1,12 +1,18 @@
-/** Debian's Postgres, as the hub runs its own: on loopback with a password, never as root, with fsync. */
+/**
+ * Debian's Postgres, as the hub runs its own: on loopback with a password, never as root, with fsync.
+ *
+ * Started by root it runs as another account. Where that account cannot enter the folder (a 0700 home), the data stands below
+ * /var/tmp instead: Postgres 15 leaves its working folder while it looks for its own programs, and must find its way back.
+ */
 import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { mkdirSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { TributaryError } from '@tributary/shared/errors'
 import pg from 'pg'
 import { postgresAccount } from '../../hub/src/database/postgres-account.ts'
-import type { PostgresTree } from '../../hub/src/database/postgres-tree.ts'
+import { canEnter, type PostgresTree } from '../../hub/src/database/postgres-tree.ts'
 import {
   checkVersion,
   findPostmaster,
@@ -31,20 +37,23 @@ export interface PostgresOptions {
 export class PostgresService implements Service {
   readonly name = 'postgres'
   readonly programs = ['initdb']
-  private readonly options: PostgresOptions
+  private readonly port: number
+  private readonly folder: string
 
-  constructor(options: PostgresOptions) {
-    this.options = options
+  constructor({ folder, port }: PostgresOptions) {
+    this.port = port
+    const account = postgresAccount(join(folder, 'home/data'))
+    this.folder = account === null || canEnter(folder, account) ? folder : elsewhere(folder)
   }
 
   /** Carries the password. */
   get url(): string {
-    const { folder, port } = this.options
+    const { folder, port } = this
     return `postgres://${superuser}:${readPassword(join(folder, 'home'))}@127.0.0.1:${port}/${database}`
   }
 
   async start(report: (step: string) => void): Promise<void> {
-    const { folder, port } = this.options
+    const { folder, port } = this
     mkdirSync(folder, { recursive: true })
     const data = join(folder, 'home/data')
     const at: PostgresHome = {
@@ -67,12 +76,12 @@ export class PostgresService implements Service {
   }
 
   async stop(): Promise<void> {
-    const found = findPostmaster(join(this.options.folder, 'home/data'))
+    const found = findPostmaster(join(this.folder, 'home/data'))
     if (found !== null) await stopPostmaster(found.pid)
   }
 
   status(): ServiceStatus {
-    const { folder, port } = this.options
+    const { folder, port } = this
     const home = join(folder, 'home')
     const found = findPostmaster(join(home, 'data'))
     return {
@@ -97,6 +106,10 @@ export class PostgresService implements Service {
       await client.end()
     }
   }
+}
+
+function elsewhere(folder: string): string {
+  return join('/var/tmp/tributary-services', createHash('sha256').update(folder).digest('hex').slice(0, 16))
 }
 
 /** Where the programs stand, and what PG_VERSION of their data folders says. */
