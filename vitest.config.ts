@@ -1,4 +1,5 @@
-// Two projects: `unit` needs npm packages only; `system` needs Debian programs (strace, socat, …) and says which are missing.
+// Three projects: `unit` needs npm packages only; `system` needs Debian programs (strace, socat, …), `services` real services (Kafka,
+// Debian's Postgres); both say which are missing.
 import { defineConfig } from 'vitest/config'
 
 const everywhere = {
@@ -17,7 +18,7 @@ export default defineConfig({
           ...everywhere,
           name: 'unit',
           include: ['**/*.test.ts'],
-          exclude: [...everywhere.exclude, '**/*.system.test.ts'],
+          exclude: [...everywhere.exclude, '**/*.system.test.ts', '**/*.services.test.ts'],
         },
       },
       {
@@ -28,6 +29,18 @@ export default defineConfig({
           // A demo is five programs and a Postgres.
           fileParallelism: false,
           maxConcurrency: 3,
+        },
+      },
+      {
+        test: {
+          ...everywhere,
+          name: 'services',
+          include: ['**/*.services.test.ts'],
+          globalSetup: [...everywhere.globalSetup, 'test/services/vitest-kafka.ts'],
+          // Brokers are JVMs.
+          fileParallelism: false,
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
         },
       },
     ],

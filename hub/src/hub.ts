@@ -37,7 +37,10 @@ import { SettledFloors } from './ingest/settled-floors.ts'
 import type { Effect } from './log/effect.ts'
 import { type EventLog, type LogLag, topics } from './log/event-log.ts'
 import { sabotages as effectSabotages, runEffect } from './log/exactly-once.ts'
+import { readPassword } from './log/kafka-client.ts'
+import { KafkaLog } from './log/kafka-log.ts'
 import { PostgresLog } from './log/postgres-log.ts'
+import { refuseUndrained } from './log/undrained.ts'
 import { readFleetBooks } from './query/read-fleet-books.ts'
 import { DiskGuard } from './store/disk-guard.ts'
 import { runMerges } from './store/merge-segments.ts'
@@ -87,12 +90,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     const adminKey = await ensureAdminKey(database, dataDir, options.renewAdminKey)
     const hubKey = loadHubKey(config.hubKeyFile ?? join(dataDir, 'hub-key.pem'))
 
-    const log = await PostgresLog.open(database, {
-      partitions: config.eventLog.partitions,
-      maxBytes: config.eventLog.maxBytes,
-      retainMs: config.eventLog.retain,
-      onError: err => logger.warn({ err }, 'event log: trying again'),
-    })
+    const log = await openLog(config, database, logger)
     started.push(() => log.close())
 
     const diskGuard = new DiskGuard({
@@ -165,6 +163,29 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   }
 }
 
+async function openLog({ eventLog, kafka }: HubConfig, database: Database, logger: Logger): Promise<EventLog> {
+  const onError = (err: unknown) => logger.warn({ err }, 'event log: trying again')
+  if (kafka === null) {
+    const { partitions, maxBytes, retain } = eventLog
+    return await PostgresLog.open(database, { partitions, maxBytes, retainMs: retain, onError })
+  }
+  await refuseUndrained(database)
+  const { brokers, sasl, tls, topicPrefix, partitions, replication, retain, maxPending } = kafka
+  if (tls === null && !brokers.every(isLoopback)) logger.warn({ brokers }, 'Kafka off loopback without kafka.tls')
+  return await KafkaLog.open({
+    brokers,
+    tls,
+    sasl: sasl && { ...sasl, password: readPassword(sasl.passwordFile) },
+    prefix: topicPrefix,
+    partitions,
+    replication,
+    retainMs: retain,
+    maxPendingBytes: maxPending,
+    onError,
+    onWarning: message => logger.warn({ kafka: message }, 'Kafka client'),
+  })
+}
+
 interface ConsumerParts {
   readonly log: EventLog
   readonly database: Database
@@ -201,8 +222,9 @@ class Consumers {
 
   async lag(): Promise<ReadonlyMap<string, readonly LogLag[]>> {
     const groups = [...this.#states.keys()]
-    const lags = await Promise.all(groups.map(group => this.#parts.log.lag(topics.batches, group)))
-    return new Map(groups.map((group, i) => [group, lags[i]!]))
+    const lags = await Promise.allSettled(groups.map(group => this.#parts.log.lag(topics.batches, group)))
+    // A log that does not answer has none to tell.
+    return new Map(lags.flatMap((lag, i) => (lag.status === 'fulfilled' ? [[groups[i]!, lag.value] as const] : [])))
   }
 
   async stop(): Promise<void> {
@@ -328,8 +350,13 @@ function readiness(databaseState: string, consumers: ReadonlyMap<string, string>
 }
 
 function warnAboutClearText({ listen: { host, tls } }: HubConfig, url: string, logger: Logger): void {
-  if (tls !== null || /^(localhost|127\.|::1$|\[::1\])/.test(host)) return
+  if (tls !== null || isLoopback(host)) return
   logger.warn({ url }, 'serving plain http off loopback: put HTTPS in front, or set listen.tls')
+}
+
+/** Of a host, with or without its port. */
+function isLoopback(host: string): boolean {
+  return /^(localhost|127\.|::1$|\[::1\])/.test(host)
 }
 
 /** Every step, also after one that fails. */

@@ -107,7 +107,94 @@ const eventLog = object(
       max: 366 * dayMs,
     }),
   },
-  { help: 'The log between ingest and its consumers.' },
+  { help: 'The log between ingest and its consumers, in Postgres. With a section `kafka` it is there instead.' },
+)
+
+const pemFile = (help: string, example: string) => string({ help, default: null, minLength: 1, example })
+
+const kafka = object(
+  {
+    brokers: list(
+      string({
+        help: 'A broker that answers tells of the others.',
+        pattern: /^(?:[^\s:]+|\[[0-9a-fA-F:]+\]):\d{1,5}$/,
+        patternText: 'a host and its port, such as `kafka-1:9092`',
+        example: 'kafka-1.example.com:9093',
+      }),
+      { help: 'Where Kafka is reached; at least one.', maxItems: 100 },
+    ),
+    topic_prefix: string({
+      help: 'Before the names of topics and consumer groups: `tributary.` makes `tributary.batches`.',
+      default: 'tributary.',
+      maxLength: 100,
+      pattern: /^[A-Za-z0-9._-]*$/,
+      patternText: 'letters, digits, `.`, `_` and `-`',
+    }),
+    partitions: integer({
+      help: 'Partitions a topic: what consumers work on side by side. May grow; a topic that has more keeps them.',
+      default: 4,
+      min: 1,
+      max: 256,
+    }),
+    replication: integer({
+      help: 'Copies of each record, each on another broker. 1 is for a lone broker, which then fsyncs each record.',
+      default: 3,
+      min: 1,
+      max: 7,
+    }),
+    retain: duration({
+      help: 'Records are kept this long, read or not: a consumer that is away for longer has lost some.',
+      default: 7 * dayMs,
+      min: hourMs,
+      max: 366 * dayMs,
+    }),
+    max_pending: bytes({
+      help: 'Bytes waiting for Kafka; above it the hub answers 503.',
+      default: 64 * MiB,
+      min: 8 * MiB,
+      max: 16 * GiB,
+    }),
+    sasl: object(
+      {
+        mechanism: oneOf(['scram-sha-256', 'scram-sha-512'], {
+          help: 'How the password is proved; it does not travel.',
+          default: 'scram-sha-512',
+        }),
+        username: string({ help: 'User at the brokers.', minLength: 1, maxLength: 255, example: 'tributary' }),
+        password_file: string({
+          help: 'File whose first line is its password, readable by the hub alone.',
+          minLength: 1,
+          example: '/run/secrets/kafka-password',
+        }),
+      },
+      { help: 'Log in.', optional: true },
+    ),
+    tls: object(
+      {
+        ca_file: pemFile(
+          "Who signs the brokers' certificates, PEM. Without it the authorities that Node trusts.",
+          '/etc/tributary/kafka-ca.crt',
+        ),
+        cert_file: pemFile('Certificate of the hub, PEM, for brokers that ask for one.', '/etc/tributary/kafka.crt'),
+        key_file: pemFile('Its private key, PEM, readable by the hub alone.', '/etc/tributary/kafka.key'),
+      },
+      {
+        help: "Encrypt, and check the brokers' certificates.",
+        optional: true,
+        check({ certFile, keyFile }, problem) {
+          if (certFile === null && keyFile !== null) problem('key_file', 'is given without `cert_file`')
+          if (certFile !== null && keyFile === null) problem('cert_file', 'is given without `key_file`')
+        },
+      },
+    ),
+  },
+  {
+    help: 'Keep the event log in Kafka 3.5 or newer: for several hubs.',
+    optional: true,
+    check({ brokers }, problem) {
+      if (brokers.length === 0) problem('brokers', 'is empty, expected at least one `host:port`')
+    },
+  },
 )
 
 const longest = 36_500 * dayMs
@@ -201,6 +288,7 @@ export const hubSchema = object({
   listen,
   database,
   event_log: eventLog,
+  kafka,
   storage,
   ingest,
   enrollment: object(

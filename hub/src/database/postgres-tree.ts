@@ -85,7 +85,8 @@ function glibc(): boolean {
 }
 
 /** Whether the mode bits of a folder, and of all above it, let the account pass. What does not exist yet is made passable. */
-function canEnter(folder: string, account: Account): boolean {
+/** Whether the account may pass through this folder and every one above it. */
+export function canEnter(folder: string, account: Account): boolean {
   const found = statSync(folder, { throwIfNoEntry: false })
   if (found !== undefined) {
     const bit = found.uid === account.uid ? 0o100 : found.gid === account.gid ? 0o010 : 0o001

@@ -4,9 +4,13 @@
  * One write is in flight at a time, so that groups are written in the order in which they formed. Each `add` settles with its own
  * result, or with the error of its group. A group is bounded by items and bytes.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
+
 export interface GroupBounds {
   readonly items: number
   readonly bytes: number
+  /** A group that is not full waits this long for more before it is written. Default 0. */
+  readonly lingerMs?: number
 }
 
 interface Waiting<T, R> {
@@ -42,6 +46,7 @@ export class GroupCommit<T, R> {
 
   private async run(): Promise<void> {
     while (this.waiting.length > 0) {
+      await this.linger()
       const group = this.take()
       try {
         const results = await this.write(group.map(({ item }) => item))
@@ -51,6 +56,12 @@ export class GroupCommit<T, R> {
       }
     }
     this.running = null
+  }
+
+  private async linger(): Promise<void> {
+    const { lingerMs = 0, items, bytes } = this.bounds
+    const waitingBytes = this.waiting.reduce((sum, one) => sum + one.bytes, 0)
+    if (lingerMs > 0 && this.waiting.length < items && waitingBytes < bytes) await sleep(lingerMs)
   }
 
   /** The oldest that fit the bounds; at least one. */
