@@ -21,6 +21,6 @@ function isThere(name: string): boolean {
   const [, kind, command] = /^npm run (prove|bench) -- (\S+)$/.exec(name) ?? []
   if (kind === 'prove') return proofs.some(proof => proof.name === command)
   if (kind === 'bench') return benches.some(bench => bench.name === command)
-  const [, file, text] = /^(\S+\.test\.ts): (.+)$/.exec(name) ?? []
+  const [, file, text] = /^(\S+\.(?:test|suite)\.ts): (.+)$/.exec(name) ?? []
   return file !== undefined && readFileSync(join(repository, file), 'utf8').includes(text!)
 }
