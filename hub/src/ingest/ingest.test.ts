@@ -73,7 +73,7 @@ test('the record holds the batch as received, who sent it, and its floor', async
   const { hub, gateway } = await start({})
   await gateway.sendBatch(gateway.batch(4), { headers: { 'tributary-floor': '3' } })
   const [envelope] = hub.appended
-  expect(envelope).toMatchObject({ floor: 3, ruleVersion: 1, agentNo: 1 })
+  expect(envelope).toMatchObject({ floor: 3, ruleVersion: 2, agentNo: 1 })
   expect(decodeBatch(envelope!.batch).header).toMatchObject({ agentId: gateway.agentId, epoch: 7, seq: 4 })
 })
 
