@@ -1,9 +1,9 @@
 /**
- * Aggregates of one series as agents sent them, by start, shortest window first, a page after a page; quantiles from the sketch where
+ * Aggregates of one series, merged from the parts that agents sent, by start, shortest window first, a page after a page; quantiles from the sketch where
  * there is one. Plan: primary key within the tables of the span.
  */
 import { quantile } from '@tributary/shared/window/aggregate'
-import { decodeAggregate } from '@tributary/shared/window/aggregate-codec'
+import { decodeAggregate, hasSketch } from '@tributary/shared/window/aggregate-codec'
 import { createAggregateStore } from '@tributary/shared/window/aggregate-store'
 import type { Pool } from 'pg'
 
@@ -11,7 +11,7 @@ export interface AggregateRow {
   readonly startUs: number
   readonly sizeUs: number
   readonly hopUs: number
-  readonly revision: number
+  readonly parts: number
   readonly n: number
   readonly sum: number
   readonly mean: number
@@ -60,7 +60,7 @@ export async function readAggregates(pool: Pool, asked: AggregatesAsked): Promis
 /** Apart, so that its plan can be looked at. */
 export function aggregatesSql(asked: AggregatesAsked): { readonly text: string; readonly values: unknown[] } {
   return {
-    text: `select (extract(epoch from start) * 1000000)::int8 as "startUs", size_us as "sizeUs", hop_us as "hopUs", revision, n, sum, mean, m2,
+    text: `select (extract(epoch from start) * 1000000)::int8 as "startUs", size_us as "sizeUs", hop_us as "hopUs", cardinality(revisions) as parts, n, sum, mean, m2,
             min, max, first_us as "firstUs", first, last_us as "lastUs", last, data
        from aggregate
       where series_id = $1 and start >= $2 and start < $3 and ($4::int8 is null or size_us = $4)
@@ -85,11 +85,8 @@ function timeText(us: number): string {
   return new Date(ms).toISOString().replace('Z', `${String(us - ms * 1000).padStart(3, '0')}Z`)
 }
 
-/** Flag of the codec that a sketch follows. */
-const sketchFlag = 1
-
 function quantilesOf(data: Buffer): Quantiles | null {
-  if (data[1] !== sketchFlag) return null
+  if (!hasSketch(data)) return null
   const store = createAggregateStore(65_536, 1)
   const slot = decodeAggregate(store, data)
   return { p50: quantile(store, slot, 0.5), p95: quantile(store, slot, 0.95), p99: quantile(store, slot, 0.99) }

@@ -95,27 +95,26 @@ const get = createRoute({
 })
 
 export function recallRoutes(app: HubApp, hub: HubServices): void {
-  const { pool } = hub.database
   app.openapi(request, async c => {
     const { id } = c.req.valid('param')
     const { device, metric, from, to } = c.req.valid('json')
     if (from >= to) throw new TributaryError('malformed', 'from: not before to (in the body)')
     const requestedBy = c.get('principal')?.keyId ?? null
     const span = { fromUs: from * 1000, toUs: to * 1000 }
-    const made = await requestRecall(pool, { agentId: id, device, metric, ...span, requestedBy })
+    const made = await requestRecall(hub.database.pool, { agentId: id, device, metric, ...span, requestedBy })
     return c.json(recallJson(made), 201)
   })
   app.openapi(list, async c => {
     const { id } = c.req.valid('param')
     const { state, limit, cursor } = c.req.valid('query')
     const before = decodeCursor(cursor, z.tuple([z.int()]))
-    const rows = await listRecalls(pool, { agentId: id, state, beforeId: before?.[0], limit: limit + 1 })
+    const rows = await listRecalls(hub.database.pool, { agentId: id, state, beforeId: before?.[0], limit: limit + 1 })
     const { items, next } = page(rows, limit, last => [last.recallId])
     return c.json({ items: items.map(recallJson), next }, 200)
   })
   app.openapi(get, async c => {
     const { id, recall: recallId } = c.req.valid('param')
-    return c.json(recallJson(await findRecall(pool, id, recallId)), 200)
+    return c.json(recallJson(await findRecall(hub.database.pool, id, recallId)), 200)
   })
 }
 
