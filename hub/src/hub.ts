@@ -31,6 +31,7 @@ import type { Readiness } from './http/services.ts'
 import { InFlight } from './ingest/in-flight.ts'
 import { Ingest } from './ingest/ingest.ts'
 import { Nonces } from './ingest/nonces.ts'
+import { OpenRecalls } from './ingest/open-recalls.ts'
 import { RecentBatches } from './ingest/recent-batches.ts'
 import { SeriesBudgets } from './ingest/series-budgets.ts'
 import { SettledFloors } from './ingest/settled-floors.ts'
@@ -121,6 +122,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       budgets: new SeriesBudgets(pool, config.ingest.maxSeriesPerAgent),
       recent: new RecentBatches(pool),
       settled: new SettledFloors(pool),
+      recalls: new OpenRecalls(pool),
       nonces: new Nonces(),
       inFlight: new InFlight(config.ingest.maxInFlight),
       maxCredits: config.ingest.maxCredits,

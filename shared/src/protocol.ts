@@ -81,8 +81,9 @@ export function enrollProof(token: string, publicKey: string): Uint8Array {
   return new TextEncoder().encode(`tributary enroll\n${token}\n${publicKey}`)
 }
 
-/** 200 of POST /v1/batches. A reading that is not in `rejected` is durable at the hub. */
+/** 200 of POST /v1/batches. A reading or aggregate that is not in `rejected` is durable at the hub. */
 export interface BatchAnswer {
+  /** Readings and aggregates. */
   readonly accepted: number
   readonly rejected: readonly { readonly index: number; readonly reason: RejectReason }[]
   /** The hub's stored floor of that epoch: every seq below it is stored or in its ledger. */
@@ -103,7 +104,7 @@ export interface Recall {
   readonly toUs: number
 }
 
-/** Why the hub does not store a reading as data; it goes to the dead letters instead. */
+/** Why the hub does not store a reading or an aggregate as data; it goes to the dead letters instead. */
 export type RejectReason =
   | 'non-finite'
   | 'future'
@@ -112,6 +113,8 @@ export type RejectReason =
   | 'name'
   | 'string-too-long'
   | 'string-nul'
+  | 'aggregate'
+  | 'window'
 
 /** 200 of GET /v1/hello. */
 export interface HelloAnswer {

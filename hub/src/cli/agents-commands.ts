@@ -1,5 +1,5 @@
 /** `tributary-hub agents …`: the fleet. */
-import type { Command } from '@tributary/shared/cli'
+import { type Command, type CommandContext, UsageError } from '@tributary/shared/cli'
 import { hubClient, hubOptions } from './hub-client.ts'
 import { parseSpanS } from './span.ts'
 import { table } from './table.ts'
@@ -70,4 +70,81 @@ const rotate: Command = {
   },
 }
 
-export const agentsCommands: readonly Command[] = [list, revoke, rotate]
+interface Recall {
+  readonly recallId: number
+  readonly device: string
+  readonly metric: string
+  readonly from: string
+  readonly to: string
+  readonly state: string
+  readonly readings: number | null
+}
+
+const recall: Command = {
+  name: 'agents recall',
+  summary: 'ask an agent for readings that it folded or kept back',
+  positionals: '<agent-id>',
+  options: {
+    device: { type: 'string', help: 'device of the series', value: 'NAME' },
+    metric: { type: 'string', help: 'metric of the series', value: 'NAME' },
+    from: { type: 'string', help: 'first time, ISO 8601 with a zone', value: 'TIME' },
+    to: { type: 'string', help: 'time before which it ends', value: 'TIME' },
+    ...hubOptions,
+  },
+  examples: [
+    'tributary-hub agents recall ag-abcdefghij234567abcd --device press-1 --metric vibration --from 2026-01-01T10:00:00Z --to 2026-01-01T10:05:00Z',
+  ],
+  async run(context) {
+    const id = onlyPositional(context.positionals, 'the id of one agent')
+    const asked = {
+      device: required(context, 'device'),
+      metric: required(context, 'metric'),
+      from: required(context, 'from'),
+      to: required(context, 'to'),
+    }
+    const made = await hubClient(context).request<Recall>('POST', recallsPath(id), asked)
+    context.json(made)
+    context.out(`Recall ${made.recallId} is ${made.state}.`)
+    context.note(`The agent hears of it with its next batches. See: tributary-hub agents recalls ${id}`)
+    return 0
+  },
+}
+
+const recalls: Command = {
+  name: 'agents recalls',
+  summary: 'recalls of an agent, newest first, and what became of them',
+  positionals: '<agent-id>',
+  options: hubOptions,
+  examples: ['tributary-hub agents recalls ag-abcdefghij234567abcd'],
+  async run(context) {
+    const id = onlyPositional(context.positionals, 'the id of one agent')
+    const all = await hubClient(context).list<Recall>(recallsPath(id))
+    context.json(all)
+    const rows = all.map(one => [
+      String(one.recallId),
+      one.device,
+      one.metric,
+      one.from,
+      one.to,
+      one.state,
+      one.readings === null ? '' : String(one.readings),
+    ])
+    const heads = ['RECALL', 'DEVICE', 'METRIC', 'FROM', 'TO', 'STATE', 'READINGS']
+    context.out(rows.length === 0 ? 'No recalls.' : table(heads, rows))
+    return 0
+  },
+}
+
+function recallsPath(agentId: string): string {
+  return `/v1/agents/${encodeURIComponent(agentId)}/recalls`
+}
+
+function required({ values }: CommandContext, name: string): string {
+  const value = values[name]
+  if (typeof value === 'string' && value !== '') return value
+  throw new UsageError('unprocessable', `--${name} is missing`, {
+    hint: 'A recall needs --device, --metric, --from and --to',
+  })
+}
+
+export const agentsCommands: readonly Command[] = [list, revoke, rotate, recall, recalls]

@@ -52,6 +52,23 @@ test('a token is created, listed, used, and revoked', async () => {
   expect(agent!.labels).toEqual({ line: '3', hall: 'b' })
 })
 
+test('a recall is asked for and listed', async () => {
+  const created = await run('token create --site recalls --json')
+  const { token } = JSON.parse(created.stdout) as { token: string }
+  const { agentId } = await enrolledGateway((path, init) => fetch(hub.url + path, init), token)
+  await database.pool.query(
+    `insert into series (agent_no, device, metric) select agent_no, 'press', 'force' from agent where agent_id = $1`,
+    [agentId],
+  )
+  const span = '--from 2026-01-01T10:00:00Z --to 2026-01-01T10:05:00Z'
+  const made = await run(`agents recall ${agentId} --device press --metric force ${span}`)
+  expect(made.stdout).toMatch(/^Recall \d+ is open\.\n$/)
+  expect((await run(`agents recalls ${agentId}`)).stdout).toMatch(/press +force +2026-01-01T10:00:00.* open/)
+  const without = await run(`agents recall ${agentId} --device press ${span}`)
+  expect(without).toMatchObject({ code: 2, stdout: '' })
+  expect(without.stderr).toContain('--metric is missing')
+})
+
 test('the token alone is on stdout, what it is good for on stderr', async () => {
   const { stdout, stderr } = await run('token create --site mill --expires 15m')
   expect(stdout).toMatch(/^tet_[a-z2-7]{12}_[A-Za-z0-9_-]{43}\n$/)

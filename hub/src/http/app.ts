@@ -16,6 +16,7 @@ import { authorize } from './middleware/authorize.ts'
 import { type FinishedRequest, requestLog } from './middleware/request-log.ts'
 import { problemOf, statusOf, toTributaryError } from './problem.ts'
 import { agentRoutes } from './routes/agents.ts'
+import { aggregateRoutes } from './routes/aggregates.ts'
 import { anomalyRoutes } from './routes/anomalies.ts'
 import { balanceRoutes } from './routes/balances.ts'
 import { batchRoutes } from './routes/batches.ts'
@@ -27,6 +28,7 @@ import { healthRoutes } from './routes/health.ts'
 import { overviewRoute } from './routes/overview.ts'
 import { pointsRoute } from './routes/points.ts'
 import { readingRoutes } from './routes/readings.ts'
+import { recallRoutes } from './routes/recalls.ts'
 import { seriesRoutes } from './routes/series.ts'
 import { sessionRoutes } from './routes/session.ts'
 import { streamRoute } from './routes/stream.ts'
@@ -55,10 +57,12 @@ export function createApp(hub: HubServices, finished: (request: FinishedRequest)
   overviewRoute(app, hub)
   streamRoute(app, hub)
   agentRoutes(app, hub)
+  recallRoutes(app, hub)
   tokenRoutes(app, hub)
   seriesRoutes(app, hub)
   readingRoutes(app, hub)
   pointsRoute(app, hub)
+  aggregateRoutes(app, hub)
   anomalyRoutes(app, hub)
   deadLetterRoutes(app, hub)
   gapRoutes(app, hub)

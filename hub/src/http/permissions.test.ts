@@ -11,7 +11,7 @@ afterAll(() => hub[Symbol.asyncDispose]())
 
 const routes = Object.entries(permissions).map(([route, permission]) => {
   const [method = '', path = ''] = route.split(' ')
-  return { route, method, path: path.replace(':id', '1').replace('*', 'main.js'), permission }
+  return { route, method, path: path.replace(':id', '1').replace(':recall', '1').replace('*', 'main.js'), permission }
 })
 
 /** Routes that check what they are sent themselves, or need a session: no API key in a header opens them. */

@@ -10,6 +10,8 @@ import type { Principal } from '../auth/api-keys.ts'
 export type Permission =
   | 'agents:read'
   | 'agents:write'
+  | 'recalls:read'
+  | 'recalls:write'
   | 'tokens:read'
   | 'tokens:write'
   | 'readings:read'
@@ -36,12 +38,16 @@ export const permissions: Readonly<Record<string, 'public' | 'agent' | 'key' | '
   'GET /v1/agents/:id': 'agents:read',
   'POST /v1/agents/:id/revoke': 'agents:write',
   'POST /v1/agents/:id/rotate': 'agents:write',
+  'POST /v1/agents/:id/recalls': 'recalls:write',
+  'GET /v1/agents/:id/recalls': 'recalls:read',
+  'GET /v1/agents/:id/recalls/:recall': 'recalls:read',
   'GET /v1/tokens': 'tokens:read',
   'POST /v1/tokens': 'tokens:write',
   'DELETE /v1/tokens/:id': 'tokens:write',
   'GET /v1/series': 'readings:read',
   'GET /v1/series/:id/readings': 'readings:read',
   'GET /v1/series/:id/points': 'readings:read',
+  'GET /v1/series/:id/aggregates': 'readings:read',
   'GET /v1/anomalies': 'anomalies:read',
   'GET /v1/dead-letters': 'letters:read',
   'GET /v1/gaps': 'readings:read',
@@ -53,6 +59,8 @@ const roles: Readonly<Record<Principal['role'], ReadonlySet<Permission>>> = {
   admin: new Set<Permission>([
     'agents:read',
     'agents:write',
+    'recalls:read',
+    'recalls:write',
     'tokens:read',
     'tokens:write',
     'readings:read',

@@ -21,6 +21,7 @@ import { createToken } from '../devices/tokens.ts'
 import { InFlight } from '../ingest/in-flight.ts'
 import { Ingest, type IngestParts } from '../ingest/ingest.ts'
 import { Nonces } from '../ingest/nonces.ts'
+import { OpenRecalls } from '../ingest/open-recalls.ts'
 import { RecentBatches } from '../ingest/recent-batches.ts'
 import { SeriesBudgets } from '../ingest/series-budgets.ts'
 import { SettledFloors } from '../ingest/settled-floors.ts'
@@ -65,6 +66,7 @@ export class TestHub implements AsyncDisposable {
       budgets: new SeriesBudgets(pool, options.maxSeriesPerAgent),
       recent: new RecentBatches(pool),
       settled: new SettledFloors(pool, now),
+      recalls: new OpenRecalls(pool, now),
       nonces: new Nonces(),
       inFlight: new InFlight(64 * 1024 * 1024),
       maxCredits: 8,

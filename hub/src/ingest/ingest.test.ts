@@ -5,6 +5,7 @@ import type { BatchAnswer } from '@tributary/shared/protocol'
 import { afterEach, expect, test } from 'vitest'
 import { TestHub } from '../http/test-hub.ts'
 import type { EventLog } from '../log/event-log.ts'
+import { windows } from '../log/test-batches.ts'
 import type { IngestParts } from './ingest.ts'
 
 let hub: TestHub | undefined
@@ -73,7 +74,7 @@ test('the record holds the batch as received, who sent it, and its floor', async
   const { hub, gateway } = await start({})
   await gateway.sendBatch(gateway.batch(4), { headers: { 'tributary-floor': '3' } })
   const [envelope] = hub.appended
-  expect(envelope).toMatchObject({ floor: 3, ruleVersion: 1, agentNo: 1 })
+  expect(envelope).toMatchObject({ floor: 3, ruleVersion: 2, agentNo: 1 })
   expect(decodeBatch(envelope!.batch).header).toMatchObject({ agentId: gateway.agentId, epoch: 7, seq: 4 })
 })
 
@@ -85,6 +86,23 @@ test('an agent of the release before, which sends layout 1, is understood', asyn
   expect(await response.json()).toMatchObject({ accepted: 2, rejected: [] })
   expect(hub.appended[0]?.batch).toEqual(Buffer.from(body))
   expect(decodeBatch(hub.appended[0]!.batch).columns).toEqual(batch.columns)
+})
+
+test('aggregates are judged and answered with the readings, and make a batch live', async () => {
+  const { hub, gateway } = await start({})
+  const endUs = Math.floor(Date.now() / 60_000) * 60_000_000
+  const window = (startUs: number) => ({ startUs, readings: [{ tsUs: endUs - 60_000_000, value: 20.5 }] })
+  const aggregates = [windows('flow', 60_000_000, [window(endUs - 60_000_000), window(endUs)])]
+  const old = endUs - 600_000_000
+  const batch: Batch = { ...gateway.batch(1, [1, Number.NaN], [old, old]), aggregates }
+  expect(await (await gateway.sendBatch(batch)).json()).toMatchObject({
+    accepted: 2,
+    rejected: [
+      { index: 1, reason: 'non-finite' },
+      { index: 3, reason: 'window' },
+    ],
+  })
+  expect(hub.appended).toMatchObject([{ lane: 'live', ruleVersion: 2 }])
 })
 
 test('series beyond the budget of an agent are rejected, and another agent has its own', async () => {

@@ -18,6 +18,7 @@ import {
   fields,
   type HelloAnswer,
   type Lane,
+  type Recall,
   type RejectReason,
 } from '@tributary/shared/protocol'
 import type { AgentDirectory, AgentStanding } from '../devices/agent-directory.ts'
@@ -27,6 +28,7 @@ import type { InFlight } from './in-flight.ts'
 import { judgeBatch, ruleVersion, type Verdict } from './judge.ts'
 import type { Nonces } from './nonces.ts'
 import { type BatchRequest, batchMediaType, type OpenedBatch, openBatch, verifyAgent } from './open-batch.ts'
+import type { OpenRecalls } from './open-recalls.ts'
 import { type BodySource, readBody } from './read-body.ts'
 import type { RecentBatches } from './recent-batches.ts'
 import { spreadRetryAfterS } from './retry-after.ts'
@@ -47,6 +49,7 @@ export interface IngestParts {
   readonly budgets: SeriesBudgets
   readonly recent: RecentBatches
   readonly settled: SettledFloors
+  readonly recalls: OpenRecalls
   readonly nonces: Nonces
   readonly inFlight: InFlight
   /** Backlog batches that one agent may have in flight when the hub is idle. */
@@ -152,7 +155,7 @@ export class Ingest {
     else await durable
     if (before === null) this.#parts.recent.remember(identity, { digest: opened.digest, verdict })
     this.#count(opened, verdict, before !== null)
-    return this.#answer(opened.batch, verdict, settled)
+    return this.#answer(opened.batch, verdict, settled, await this.#parts.recalls.of(agent.agentNo))
   }
 
   async #append(key: string, record: Uint8Array): Promise<void> {
@@ -174,14 +177,15 @@ export class Ingest {
     }
   }
 
-  #answer(batch: Batch, verdict: Verdict, settled: number): BatchAnswer {
+  #answer(batch: Batch, verdict: Verdict, settled: number, recalls: readonly Recall[]): BatchAnswer {
     const rejected = Array.from(verdict, ([index, reason]) => ({ index, reason }))
     return {
-      accepted: countReadings(batch) - rejected.length,
+      accepted: countReadings(batch) + countAggregates(batch) - rejected.length,
       rejected,
       settled,
       desiredConfigVersion: 0,
       credits: this.#credits(),
+      recalls,
     }
   }
 
@@ -208,11 +212,17 @@ function countReadings(batch: Batch): number {
   return readings
 }
 
-/** The lane that the newest reading bears out. */
+function countAggregates(batch: Batch): number {
+  return batch.aggregates.reduce((sum, { data }) => sum + data.length, 0)
+}
+
+/** The lane that the newest reading, or the newest end of a window, bears out. */
 function laneOf(opened: OpenedBatch, nowMs: number): Lane {
   if (opened.lane === 'backlog') return 'backlog'
   const sinceUs = (nowMs - liveWithinMs) * 1000
   // The last reading of a series is its newest nearly always; all are looked at before a claim is denied.
   const isLive = opened.batch.columns.some(({ tsUs }) => (tsUs.at(-1) ?? 0) > sinceUs || tsUs.some(ts => ts > sinceUs))
-  return isLive ? 'live' : 'backlog'
+  const isLiveToo = () =>
+    opened.batch.aggregates.some(({ startUs, sizeUs }) => startUs.some(start => start + sizeUs > sinceUs))
+  return isLive || isLiveToo() ? 'live' : 'backlog'
 }

@@ -4,7 +4,7 @@
  * Pure. It is made once, at ingest, and travels in the envelope: consumers obey it and never judge again, so a replay of the log
  * gives the same rows. `ruleVersion` rises with every change of the rules.
  *
- * The rules, in this order, the first that applies wins:
+ * The rules for readings, in this order, the first that applies wins; those for aggregates are in judge-aggregates.ts:
  *   name             device or metric empty, longer than 256 bytes, or with control characters; unit longer than 32 bytes
  *   cardinality      a series beyond `maxSeriesPerAgent` of its agent
  *   non-finite       NaN or ±Infinity
@@ -16,9 +16,10 @@
 import type { Batch, SeriesColumns } from '@tributary/shared/batch/batch'
 import type { RejectReason } from '@tributary/shared/protocol'
 import { limits, type SeriesName, type Value } from '@tributary/shared/reading'
+import { judgeAggregates } from './judge-aggregates.ts'
 
 /** Version of the rules above, kept in every envelope. */
-export const ruleVersion = 1
+export const ruleVersion = 2
 
 /** A reading may be this far ahead of the hub's clock, ms. */
 export const maxFutureMs = 5 * 60_000
@@ -31,26 +32,36 @@ export interface SeriesBudget {
   admit(device: string, metric: string): boolean
 }
 
-/** Index in the batch → reason, for the readings that are refused; empty for nearly every batch. */
+/** Index in the batch → reason, for the readings and aggregates that are refused; empty for nearly every batch. */
 export type Verdict = ReadonlyMap<number, RejectReason>
 
-/** Judge every reading of a batch at the hub's time `nowMs`. */
+/** Judge every reading and aggregate of a batch at the hub's time `nowMs`. */
 export function judgeBatch(batch: Batch, nowMs: number, budget: SeriesBudget): Verdict {
   const verdict = new Map<number, RejectReason>()
   const latestUs = (nowMs + maxFutureMs) * 1000
   let first = 0
   for (const column of batch.columns) {
     const { series, tsUs } = column
-    const whole = nameIsBad(series)
-      ? 'name'
-      : budget.admit(series.device, series.metric)
-        ? undefined
-        : ('cardinality' as const)
-    if (whole !== undefined) for (let i = 0; i < tsUs.length; i++) verdict.set(first + i, whole)
+    const whole = judgeSeries(series, budget)
+    if (whole !== null) for (let i = 0; i < tsUs.length; i++) verdict.set(first + i, whole)
     else judgeColumn(column, first, latestUs, verdict)
     first += tsUs.length
   }
+  for (const aggregates of batch.aggregates) {
+    const whole = judgeSeries(aggregates.series, budget)
+    if (whole !== null) for (let i = 0; i < aggregates.data.length; i++) verdict.set(first + i, whole)
+    else {
+      const bounds = { earliestUs: year2000Us, latestUs }
+      for (const [i, reason] of judgeAggregates(aggregates, bounds)) verdict.set(first + i, reason)
+    }
+    first += aggregates.data.length
+  }
   return verdict
+}
+
+function judgeSeries(series: SeriesName, budget: SeriesBudget): RejectReason | null {
+  if (nameIsBad(series)) return 'name'
+  return budget.admit(series.device, series.metric) ? null : 'cardinality'
 }
 
 function judgeColumn(column: SeriesColumns, first: number, latestUs: number, verdict: Map<number, RejectReason>): void {

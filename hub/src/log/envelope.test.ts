@@ -4,7 +4,15 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { decodeEnvelope, type Envelope, encodeEnvelope } from './envelope.ts'
 
-const reasons: RejectReason[] = ['non-finite', 'future', 'before-2000', 'cardinality', 'name', 'string-too-long']
+const reasons: RejectReason[] = [
+  'non-finite',
+  'future',
+  'before-2000',
+  'cardinality',
+  'name',
+  'string-too-long',
+  'window',
+]
 const envelopes: fc.Arbitrary<Envelope> = fc
   .record({
     receivedAtMs: fc.maxSafeNat(),
@@ -13,7 +21,10 @@ const envelopes: fc.Arbitrary<Envelope> = fc
     floor: fc.maxSafeNat(),
     ruleVersion: fc.integer({ min: 0, max: 65_535 }),
     rejected: fc
-      .dictionary(fc.integer({ min: 0, max: batchLimits.readings - 1 }).map(String), fc.constantFrom(...reasons))
+      .dictionary(
+        fc.integer({ min: 0, max: batchLimits.readings + batchLimits.aggregates - 1 }).map(String),
+        fc.constantFrom(...reasons),
+      )
       .map(entries => new Map(Object.entries(entries).map(([index, reason]) => [Number(index), reason]))),
     batch: fc.uint8Array({ maxLength: 200 }),
   })
@@ -78,6 +89,31 @@ test('a count that claims more entries than there are bytes is refused before an
   const bytes = Buffer.from(encodeEnvelope(sample()))
   bytes.writeUInt32LE(0xffff_ffff, 56)
   expect(() => decodeEnvelope(bytes)).toThrow(expect.objectContaining({ code: 'malformed' }))
+})
+
+test('a record of layout 1 is read as it was written', () => {
+  const envelope = { ...sample(), rejected: new Map([[batchLimits.readings - 1, 'string-nul' as const]]) }
+  const older = Buffer.from(encodeEnvelope(envelope))
+  older[0] = 1
+  expect(plain(decodeEnvelope(older))).toEqual(plain(envelope))
+})
+
+test('an index behind the readings is an aggregate, which layout 1 does not know', () => {
+  const rejected = new Map([[batchLimits.readings, 'aggregate' as const]])
+  const bytes = Buffer.from(encodeEnvelope({ ...sample(), rejected }))
+  expect(decodeEnvelope(bytes).rejected).toEqual(rejected)
+  bytes[0] = 1
+  expect(() => decodeEnvelope(bytes)).toThrow(expect.objectContaining({ code: 'malformed' }))
+  const beyond = new Map([[batchLimits.readings + batchLimits.aggregates, 'aggregate' as const]])
+  expect(() => encodeEnvelope({ ...sample(), rejected: beyond })).toThrow(
+    expect.objectContaining({ code: 'unprocessable' }),
+  )
+})
+
+test('a later layout is refused as such', () => {
+  const bytes = Buffer.from(encodeEnvelope(sample()))
+  bytes[0] = 3
+  expect(() => decodeEnvelope(bytes)).toThrow(expect.objectContaining({ code: 'unsupported-version' }))
 })
 
 function sample(): Envelope {

@@ -15,7 +15,7 @@ export interface Envelope {
   readonly floor: number
   /** Version of the judging rules. */
   readonly ruleVersion: number
-  /** Index in the batch → reason; readings not in it are accepted. */
+  /** Index in the batch → reason; readings and aggregates not in it are accepted. */
   readonly rejected: ReadonlyMap<number, RejectReason>
   /** SHA-256 of `batch`. */
   readonly digest: Uint8Array
@@ -25,19 +25,21 @@ export interface Envelope {
 
 /*
  * Layout, little endian:
- *   0  u8   layout version, 1
+ *   0  u8   layout version, 2; 1, which counts readings alone among what is rejected, is read too
  *   1  u8   lane: 0 live, 1 backlog
  *   2  u16  rule version
  *   4  u32  agent number
  *   8  u64  received at, ms since 1970
  *  16  u64  floor
  *  24  32 B SHA-256 of the batch
- *  56  u32  rejected readings, n
+ *  56  u32  rejected readings and aggregates, n
  *  60  u32  bytes of the rejected section
  *  64  n times: LEB128 of (index − previous index − 1; the first: index), u8 reason (place in `reasons`)
  *   …  the batch as received
  */
-const version = 1
+const version = 2
+/** One more than the largest index of each layout. */
+const indexes = { 1: batchLimits.readings, [version]: batchLimits.readings + batchLimits.aggregates } as const
 const headerBytes = 64
 /** The place in this list is stored: append only. */
 const reasons: readonly RejectReason[] = [
@@ -48,6 +50,8 @@ const reasons: readonly RejectReason[] = [
   'name',
   'string-too-long',
   'string-nul',
+  'aggregate',
+  'window',
 ]
 
 /** Throws `unprocessable` when a field is outside what the layout holds. */
@@ -73,8 +77,9 @@ export function encodeEnvelope(envelope: Envelope): Uint8Array {
 export function decodeEnvelope(bytes: Uint8Array): Envelope {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (view.length < headerBytes) throw malformed(`${view.length} bytes are too short`)
-  if (view.readUInt8(0) !== version) {
-    throw new TributaryError('unsupported-version', `envelope layout ${view.readUInt8(0)}, this build reads ${version}`)
+  const layout = view.readUInt8(0)
+  if (layout !== 1 && layout !== version) {
+    throw new TributaryError('unsupported-version', `envelope layout ${layout}, this build reads 1 to ${version}`)
   }
   const lane = view.readUInt8(1)
   if (lane > 1) throw malformed(`lane ${lane}`)
@@ -93,7 +98,7 @@ export function decodeEnvelope(bytes: Uint8Array): Envelope {
     lane: lane === 0 ? 'live' : 'backlog',
     floor: safeInteger(view.readBigUInt64LE(16)),
     ruleVersion: view.readUInt16LE(2),
-    rejected: decodeRejected(view.subarray(headerBytes, batchAt), count),
+    rejected: decodeRejected(view.subarray(headerBytes, batchAt), count, indexes[layout]),
     digest,
     batch,
   }
@@ -103,8 +108,7 @@ function encodeRejected(rejected: ReadonlyMap<number, RejectReason>): Buffer {
   const bytes: number[] = []
   let next = 0
   for (const [index, reason] of [...rejected].sort(([a], [b]) => a - b)) {
-    if (index < next || index >= batchLimits.readings)
-      throw new TributaryError('unprocessable', `rejected index ${index}`)
+    if (index < next || index >= indexes[version]) throw new TributaryError('unprocessable', `rejected index ${index}`)
     let gap = index - next
     while (gap > 127) {
       bytes.push((gap & 127) | 128)
@@ -116,7 +120,7 @@ function encodeRejected(rejected: ReadonlyMap<number, RejectReason>): Buffer {
   return Buffer.from(bytes)
 }
 
-function decodeRejected(section: Buffer, count: number): Map<number, RejectReason> {
+function decodeRejected(section: Buffer, count: number, indexEnd: number): Map<number, RejectReason> {
   const rejected = new Map<number, RejectReason>()
   let at = 0
   let next = 0
@@ -130,7 +134,7 @@ function decodeRejected(section: Buffer, count: number): Map<number, RejectReaso
     }
     const index = next + gap
     const reason = reasons[section[at++] ?? 255]
-    if (reason === undefined || index >= batchLimits.readings) throw malformed(`rejected reading ${index}`)
+    if (reason === undefined || index >= indexEnd) throw malformed(`rejected index ${index}`)
     rejected.set(index, reason)
     next = index + 1
   }

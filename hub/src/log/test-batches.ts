@@ -4,9 +4,11 @@ import {
   type BatchHeader,
   type LossRange,
   noCounters,
+  type SeriesAggregates,
   type SeriesColumns,
 } from '@tributary/shared/batch/batch'
 import { batchDigest, encodeBatch } from '@tributary/shared/batch/codec'
+import { aggregateBytes, type TimedValue } from '@tributary/shared/batch/test-aggregates'
 import type { RejectReason } from '@tributary/shared/protocol'
 import type { Value } from '@tributary/shared/reading'
 import type { Database } from '../database/database.ts'
@@ -18,6 +20,8 @@ export interface TestBatch {
   readonly seq: number
   readonly epoch?: number
   readonly columns?: readonly SeriesColumns[]
+  /** Without `columns` the batch then holds no readings. */
+  readonly aggregates?: readonly SeriesAggregates[]
   readonly losses?: readonly LossRange[]
   /** What else to put into the header. */
   readonly header?: Partial<BatchHeader>
@@ -47,7 +51,15 @@ export function column(
   }
 }
 
-export function makeBatch({ agentNo, seq, epoch = 1, columns, losses = [], header }: TestBatch): Batch {
+export function makeBatch({
+  agentNo,
+  seq,
+  epoch = 1,
+  aggregates = [],
+  columns = aggregates.length > 0 ? [] : [column('temp', [1_700_000_000_000_000 + seq * 1_000_000], [seq])],
+  losses = [],
+  header,
+}: TestBatch): Batch {
   return {
     header: {
       agentId: `ag-${agentNo}`,
@@ -61,8 +73,8 @@ export function makeBatch({ agentNo, seq, epoch = 1, columns, losses = [], heade
       recallsDone: [],
       ...header,
     },
-    columns: columns ?? [column('temp', [1_700_000_000_000_000 + seq * 1_000_000], [seq])],
-    aggregates: [],
+    columns,
+    aggregates,
   }
 }
 
@@ -83,4 +95,28 @@ export function makeRecord(batch: TestBatch): Uint8Array {
 
 export async function appendBatch(log: EventLog, batch: TestBatch): Promise<{ partition: number; offset: bigint }> {
   return await log.append(topics.batches, `ag-${batch.agentNo}`, makeRecord(batch))
+}
+
+/** One window, with the readings that it is of. */
+export interface TestWindow {
+  readonly startUs: number
+  readonly revision?: number
+  readonly readings: readonly TimedValue[]
+}
+
+/** Aggregates of one metric of the pump, in windows that do not overlap unless there is a hop. */
+export function windows(
+  metric: string,
+  sizeUs: number,
+  all: readonly TestWindow[],
+  { hopUs = sizeUs, buckets = 0 }: { readonly hopUs?: number; readonly buckets?: number } = {},
+): SeriesAggregates {
+  return {
+    series: { device: 'pump', metric, unit: '' },
+    sizeUs,
+    hopUs,
+    startUs: Float64Array.from(all, one => one.startUs),
+    revision: Uint32Array.from(all, one => one.revision ?? 0),
+    data: all.map(one => aggregateBytes(one.readings, buckets)),
+  }
 }

@@ -7,7 +7,8 @@
  *   raw       few readings: they are read, and given when they fit
  *   readings  buckets under a minute: of up to `maxUnpacked` readings (about 0.4 µs each)
  *   minutes   all else: from the rollups and what is not rolled up yet (about 0.5 µs a minute: a year is half a million); also where
- *             minutes are there whose readings retention took away
+ *             minutes are there whose readings retention took away, or which an agent sent as aggregates
+ *   windows   what an agent sent in windows longer than a minute, in buckets that have no minutes
  * Plan: segments by primary key in the tables of the span; `rollup_1m` by primary key.
  */
 import type { Pool } from 'pg'
@@ -49,7 +50,7 @@ const maxUnpacked = 500_000
 const minuteMs = 60_000
 
 export async function readPoints(pool: Pool, asked: PointsAsked): Promise<Points> {
-  const { readings, minutesAlone } = await measure(pool, asked)
+  const { readings, minutesThere, minutesAlone, windowMs } = await measure(pool, asked)
   if (!minutesAlone && readings <= maxTried) {
     const points = await readRaw(pool, asked)
     if (points.length <= asked.points) return { kind: 'raw', points }
@@ -58,21 +59,48 @@ export async function readPoints(pool: Pool, asked: PointsAsked): Promise<Points
   if (width < minuteMs && !minutesAlone && readings <= maxUnpacked) {
     return { kind: 'buckets', bucketMs: width, points: await bucketReadings(pool, asked, width) }
   }
-  const bucketMs = bucketWidth(asked.fromMs, asked.toMs, asked.points, minuteMs)
-  return { kind: 'buckets', bucketMs, points: await bucketMinutes(pool, asked, bucketMs) }
+  const leastMs = minutesThere || windowMs === null ? minuteMs : windowMs
+  const bucketMs = bucketWidth(asked.fromMs, asked.toMs, asked.points, leastMs)
+  const minutes = await bucketMinutes(pool, asked, bucketMs)
+  if (windowMs === null) return { kind: 'buckets', bucketMs, points: minutes }
+  return { kind: 'buckets', bucketMs, points: together(minutes, await bucketWindows(pool, asked, bucketMs)) }
 }
 
-/** At most how many readings the span holds, and whether whole minutes of it are there that began before the first of them. */
-async function measure(pool: Pool, { seriesId, fromMs, toMs }: PointsAsked) {
-  const { rows } = await pool.query<{ readings: number; minutesAlone: boolean }>(
+/** A bucket has one source. */
+function together(minutes: readonly BucketPoint[], windows: readonly BucketPoint[]): BucketPoint[] {
+  const taken = new Set(minutes.map(({ tsMs }) => tsMs))
+  return [...minutes, ...windows.filter(({ tsMs }) => !taken.has(tsMs))].sort((a, b) => a.tsMs - b.tsMs)
+}
+
+interface Measure {
+  /** At most how many readings the span holds. */
+  readonly readings: number
+  readonly minutesThere: boolean
+  /** Whole minutes, or aggregates, are there before the first of these readings, or aggregates after the last. */
+  readonly minutesAlone: boolean
+  /** The shortest of the agent's windows that are longer than a minute; null without any. */
+  readonly windowMs: number | null
+}
+
+async function measure(pool: Pool, { seriesId, fromMs, toMs }: PointsAsked): Promise<Measure> {
+  const { rows } = await pool.query<Measure>(
     `with held as (
-       select coalesce(sum(n), 0)::int8 as readings, min(t0) as from_ts from segment
+       select coalesce(sum(n), 0)::int8 as readings, min(t0) as from_ts, max(t1) as to_ts from segment
         where series_id = $1 and t0 >= $2::timestamptz - interval '24 hours' and t0 < $3 and t1 >= $2 and v is not null
+     ), folded as (
+       select min(start) as from_ts, max(start) as to_ts, min(size_us) filter (where size_us > 60000000) as long_us,
+              coalesce(bool_or(60000000 % size_us = 0), false) as minutes from aggregate
+        where series_id = $1 and start >= $2 and start < $3
      )
-     select readings, exists (select from rollup_1m where series_id = $1 and n > 0 and bucket >= $2
-                                 and bucket <= $3::timestamptz - interval '1 minute'
-                                 and (from_ts is null or bucket < from_ts - interval '1 minute')) as "minutesAlone"
-       from held`,
+     select readings, long_us / 1000.0::float8 as "windowMs",
+            folded.minutes or readings > 0 or exists (select from rollup_1m where series_id = $1 and n > 0 and bucket >= $2 and bucket < $3)
+              as "minutesThere",
+            coalesce(folded.from_ts < held.from_ts - interval '1 minute' or folded.to_ts > held.to_ts
+                     or folded.from_ts is not null and held.from_ts is null, false)
+            or exists (select from rollup_1m where series_id = $1 and n > 0 and bucket >= $2
+                          and bucket <= $3::timestamptz - interval '1 minute'
+                          and (held.from_ts is null or bucket < held.from_ts - interval '1 minute')) as "minutesAlone"
+       from held, folded`,
     [seriesId, new Date(fromMs), new Date(toMs)],
   )
   return rows[0]!
@@ -129,6 +157,29 @@ async function bucketMinutes(
        ) as buckets
       order by 1`,
     [seriesId, firstMs * 1000, toMs * 1000, width],
+  )
+  return rows
+}
+
+/** Windows longer than a minute that do not overlap, each in the bucket where it starts; of several lengths in one bucket the shortest. */
+async function bucketWindows(
+  pool: Pool,
+  { seriesId, fromMs, toMs }: PointsAsked,
+  width: number,
+): Promise<BucketPoint[]> {
+  const { rows } = await pool.query<BucketPoint>(
+    `select distinct on ("tsMs") "tsMs", n, min, max, mean as value
+       from (
+         select (extract(epoch from date_bin($4 * interval '1 ms', start, 'epoch')) * 1000)::int8 as "tsMs", size_us, sum(n)::int8 as n,
+                min(min), max(max), sum(mean * (n::float8 / total)) as mean
+           from (select *, sum(n) over (partition by date_bin($4 * interval '1 ms', start, 'epoch'), size_us)::float8 as total
+                   from aggregate
+                  where series_id = $1 and start >= $2 and start < $3 and size_us > 60000000
+                    and (extract(epoch from start) * 1000000)::int8 % size_us = 0) windows
+          group by 1, size_us
+       ) sizes
+      order by "tsMs", size_us`,
+    [seriesId, new Date(fromMs), new Date(toMs), width],
   )
   return rows
 }

@@ -15,6 +15,7 @@
 import type { BatchHeader } from '@tributary/shared/batch/batch'
 import type { PoolClient } from 'pg'
 import type { JudgedBatch } from '../log/effect.ts'
+import { lastReadingOf, type SeriesAggregateRows } from './aggregates.ts'
 import type { SeriesSegments } from './series-latest.ts'
 
 interface AgentNews {
@@ -28,8 +29,9 @@ export async function updateAgents(
   tx: PoolClient,
   batches: readonly JudgedBatch[],
   stored: readonly SeriesSegments[],
+  folded: readonly SeriesAggregateRows[],
 ): Promise<void> {
-  const news = [...gatherNews(batches, stored)].sort(([a], [b]) => a - b)
+  const news = [...gatherNews(batches, stored, folded)].sort(([a], [b]) => a - b)
   const column = <T>(of: (news: AgentNews) => T) => news.map(([, one]) => of(one))
   await tx.query({
     name: 'update-agents',
@@ -86,7 +88,11 @@ function isNewer(header: BatchHeader, than: BatchHeader): boolean {
 }
 
 /** By agent_no. */
-function gatherNews(batches: readonly JudgedBatch[], stored: readonly SeriesSegments[]): Map<number, AgentNews> {
+function gatherNews(
+  batches: readonly JudgedBatch[],
+  stored: readonly SeriesSegments[],
+  folded: readonly SeriesAggregateRows[],
+): Map<number, AgentNews> {
   const all = new Map<number, AgentNews>()
   for (const judged of batches) {
     const { header } = judged.batch
@@ -100,6 +106,10 @@ function gatherNews(batches: readonly JudgedBatch[], stored: readonly SeriesSegm
     const of = all.get(agentNo)
     if (of)
       of.lastReadingUs = segments.reduce((newest, { t1Us }) => Math.max(newest, t1Us), of.lastReadingUs ?? -Infinity)
+  }
+  for (const { agentNo, aggregates } of folded) {
+    const of = all.get(agentNo)
+    if (of) of.lastReadingUs = Math.max(of.lastReadingUs ?? -Infinity, lastReadingOf(aggregates).tsUs)
   }
   return all
 }

@@ -1,5 +1,5 @@
 /**
- * Ends of life: readings and rollups that are older than their metric's retention go.
+ * Ends of life: readings that are older than their metric's retention go; rollups and aggregates, which are as small, later and together.
  *
  * A table whose whole span is past the longest retention is dropped, at no cost. Metrics that are kept shorter have their segments
  * deleted, some thousand at a time. Ages are counted from the time of the reading; a segment goes when its last reading may.
@@ -21,7 +21,7 @@ export interface RetentionOptions {
   readonly rules?: readonly RetentionRule[]
   /** Where no rule fits. Default 365. */
   readonly days?: number
-  /** Of the one-minute rollups, whatever the metric. Default 1825. */
+  /** Of the one-minute rollups and of aggregates, whatever the metric. Default 1825. */
   readonly rollupDays?: number
   readonly now?: () => number
 }
@@ -32,6 +32,7 @@ const rowsAtOnce = 5000
 export interface RetentionResult {
   readonly tables: readonly string[]
   readonly segments: number
+  readonly aggregates: number
   readonly rollups: number
 }
 
@@ -56,7 +57,10 @@ export async function applyRetention(database: Database, options: RetentionOptio
     if (rule.days >= longest) continue
     segments += await deleteSegments(database, patterns[index] ?? '%', patterns.slice(0, index), before(rule.days))
   }
-  return { tables, segments, rollups: await deleteRollups(database, before(rollupDays)) }
+  const oldest = before(rollupDays)
+  tables.push(...(await dropAggregates(database, oldest)))
+  const aggregates = await deleteOlder(database, 'aggregate', 'start', oldest)
+  return { tables, segments, aggregates, rollups: await deleteOlder(database, 'rollup_1m', 'bucket', oldest) }
 }
 
 /** Takes the table's readings off the count; false when another hub dropped it meanwhile. */
@@ -99,10 +103,29 @@ async function deleteSegments(
   return deleted
 }
 
-async function deleteRollups(database: Database, before: Date): Promise<number> {
+async function dropAggregates(database: Database, before: Date): Promise<string[]> {
+  const dropped: string[] = []
+  for (const { name, to } of await listPartitions(database, 'aggregate')) {
+    if (to.getTime() > before.getTime()) continue
+    try {
+      if (await dropPartition(database, 'aggregate', name)) dropped.push(name)
+    } catch (error) {
+      if (!isRetryableDatabaseError(error)) throw error
+    }
+  }
+  return dropped
+}
+
+/** Rows of `table` whose `time` is before, some thousand at a time. */
+async function deleteOlder(
+  database: Database,
+  table: 'rollup_1m' | 'aggregate',
+  time: 'bucket' | 'start',
+  before: Date,
+): Promise<number> {
   for (let deleted = 0; ; ) {
     const { rowCount } = await database.pool.query(
-      `delete from rollup_1m where (series_id, bucket) in (select series_id, bucket from rollup_1m where bucket < $1 limit ${rowsAtOnce})`,
+      `delete from ${table} where (series_id, ${time}) in (select series_id, ${time} from ${table} where ${time} < $1 limit ${rowsAtOnce})`,
       [before],
     )
     deleted += rowCount ?? 0

@@ -1,5 +1,6 @@
 /**
- * Keeps the one-minute rollups true: takes touched minutes and computes them again from all stored readings.
+ * Keeps the one-minute rollups true: takes touched minutes and computes them again from all stored readings, or from the agent's
+ * aggregates where there are any that make up minutes (rollup-aggregates.ts).
  *
  * Computing again, rather than adding up, is what makes late and shuffled data give the same rows as data in order. A minute is
  * taken once it has been over for `settleMs`, so that the current minute of every series is not computed at every batch; ask the
@@ -8,6 +9,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Database } from '../database/database.ts'
+import { makesMinutes } from '../database/minute-windows.ts'
+import { type MinuteWindow, writeMinutes } from './rollup-aggregates.ts'
 
 export interface RollupOptions {
   readonly database: Database
@@ -18,6 +21,12 @@ export interface RollupOptions {
   readonly pollMs?: number
   /** What went wrong and is tried again. */
   readonly onError: (error: unknown) => void
+}
+
+/** A mark count, with a window of the minutes taken or none. */
+interface RolledUp {
+  readonly taken: number
+  readonly seriesId: number | null
 }
 
 const maxMarks = 20_000
@@ -60,7 +69,7 @@ export async function rollUpOnce(database: Database, settleMs: number, marks = m
     )
     if (locks[0]?.ok !== true) return 0
     await tx.query(`set local jit = off; set local work_mem = '64MB'`)
-    const { rows } = await tx.query<{ taken: number }>({
+    const { rows } = await tx.query<RolledUp | (RolledUp & MinuteWindow)>({
       name: 'roll-up',
       text: `
         with taken as (
@@ -72,6 +81,10 @@ export async function rollUpOnce(database: Database, settleMs: number, marks = m
         ), span as materialized (
           select series_id, min(bucket) as from_ts, max(bucket) + interval '1 minute' as to_ts
           from taken group by series_id, date_bin('1 hour', bucket, 'epoch')
+        ), window_row as materialized (
+          select span.series_id, (extract(epoch from a.start) * 1000000)::int8 / 60000000 as minute, a.size_us, a.data
+          from span
+          join aggregate a on a.series_id = span.series_id and a.start >= span.from_ts and a.start < span.to_ts and ${makesMinutes}
         ), point as (
           select span.series_id, at.us / 60000000 as minute, at.us, g.segment_id, p.i, p.v,
                  p.v is not null and coalesce(p.q, 0) < 2 as counts, abs(p.v) < 1e150 as sane
@@ -99,13 +112,21 @@ export async function rollUpOnce(database: Database, settleMs: number, marks = m
           select series_id, bucket, readings, n, case when sane then sum end, case when sane then mean end, case when sane then m2 end,
                  min, max, values[1], values[n]
           from computed
+          where not exists (
+            select from window_row w
+            where w.series_id = computed.series_id and 'epoch'::timestamptz + w.minute * interval '1 minute' = computed.bucket)
           on conflict (series_id, bucket) do update set
             readings = excluded.readings, n = excluded.n, sum = excluded.sum, mean = excluded.mean, m2 = excluded.m2,
             min = excluded.min, max = excluded.max, first = excluded.first, last = excluded.last
         )
-        select count(*) as taken from taken`,
+        select total.taken, w.series_id as "seriesId", w.minute, w.size_us as "sizeUs", w.data
+        from (select count(*) as taken from taken) total left join window_row w on true`,
       values: [settleMs, marks],
     })
+    await writeMinutes(
+      tx,
+      rows.filter((row): row is RolledUp & MinuteWindow => row.seriesId !== null),
+    )
     return rows[0]?.taken ?? 0
   })
 }

@@ -1,5 +1,9 @@
-/** The newest reading of each series, and how many were stored: one row a series, in the transaction of the readings. */
+/**
+ * The newest reading of each series, stored or the last of an aggregate, and how many were stored: one row a series, in the transaction
+ * of the readings.
+ */
 import type { PoolClient } from 'pg'
+import { lastReadingOf, type SeriesAggregateRows } from './aggregates.ts'
 import type { Segment } from './segments.ts'
 
 /** What a transaction stores of one series: segments as `buildSegments` gives them, in order of time, at least one. */
@@ -13,10 +17,13 @@ export interface SeriesSegments {
  * Plan: primary key, one row each. A series comes through one partition of the log, so that nobody waits for these rows; they are
  * locked in order all the same.
  */
-export async function writeLatest(tx: PoolClient, stored: readonly SeriesSegments[]): Promise<void> {
-  if (stored.length === 0) return
-  const rows = [...stored].sort((a, b) => a.seriesId - b.seriesId)
-  const newest = rows.map(({ segments }) => lastReading(segments.at(-1) as Segment))
+export async function writeLatest(
+  tx: PoolClient,
+  stored: readonly SeriesSegments[],
+  folded: readonly SeriesAggregateRows[],
+): Promise<void> {
+  const rows = newestOfEach(stored, folded)
+  if (rows.length === 0) return
   await tx.query({
     name: 'write-latest',
     text: `insert into series_latest as l (series_id, readings, ts_us, value, text, quality)
@@ -24,18 +31,48 @@ export async function writeLatest(tx: PoolClient, stored: readonly SeriesSegment
            on conflict (series_id) do update set
              readings = l.readings + excluded.readings,
              ts_us = greatest(l.ts_us, excluded.ts_us),
-             value = case when excluded.ts_us >= l.ts_us then excluded.value else l.value end,
-             text = case when excluded.ts_us >= l.ts_us then excluded.text else l.text end,
-             quality = case when excluded.ts_us >= l.ts_us then excluded.quality else l.quality end`,
+             value = case when ${isNewer} then excluded.value else l.value end,
+             text = case when ${isNewer} then excluded.text else l.text end,
+             quality = case when ${isNewer} then excluded.quality else l.quality end`,
     values: [
       rows.map(({ seriesId }) => seriesId),
-      rows.map(({ segments }) => countReadings(segments)),
-      newest.map(({ tsUs }) => tsUs),
-      newest.map(({ value }) => value),
-      newest.map(({ text }) => text),
-      newest.map(({ quality }) => quality),
+      rows.map(({ readings }) => readings),
+      rows.map(({ tsUs }) => tsUs),
+      rows.map(({ value }) => value),
+      rows.map(({ text }) => text),
+      rows.map(({ quality }) => quality),
     ],
   })
+}
+
+/** What comes later replaces what has the same time; the last reading of an aggregate, which has no readings of its own, does not. */
+const isNewer = '(excluded.ts_us > l.ts_us or excluded.ts_us = l.ts_us and excluded.readings > 0)'
+
+interface Newest {
+  readonly seriesId: number
+  readonly readings: number
+  readonly tsUs: number
+  readonly value: number | null
+  readonly text: string | null
+  readonly quality: number
+}
+
+function newestOfEach(stored: readonly SeriesSegments[], folded: readonly SeriesAggregateRows[]): Newest[] {
+  const newest = new Map<number, Newest>()
+  for (const { seriesId, segments } of stored) {
+    newest.set(seriesId, {
+      seriesId,
+      readings: countReadings(segments),
+      ...lastReading(segments.at(-1) as Segment),
+    })
+  }
+  for (const { seriesId, aggregates } of folded) {
+    const last = lastReadingOf(aggregates)
+    const known = newest.get(seriesId)
+    if (known !== undefined && known.tsUs >= last.tsUs) continue
+    newest.set(seriesId, { seriesId, readings: known?.readings ?? 0, ...last, text: null, quality: 0 })
+  }
+  return [...newest.values()].sort((a, b) => a.seriesId - b.seriesId)
 }
 
 export function countReadings(segments: readonly Segment[]): number {

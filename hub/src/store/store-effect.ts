@@ -1,7 +1,7 @@
 /**
- * The store consumer: accepted readings become segments, rejected ones dead letters, touched minutes are marked for the rollups,
- * the newest reading of each series is kept apart, what is stored is counted, and the agent's row learns what its newest batch said.
- * All in the transaction that moves the consumer's position.
+ * The store consumer: accepted readings become segments, accepted aggregates rows, rejected ones dead letters, touched minutes are
+ * marked for the rollups, the newest reading of each series is kept apart, what is stored is counted, the agent's row learns what its
+ * newest batch said, and recalls that it answered are closed. All in the transaction that moves the consumer's position.
  */
 import type { Batch } from '@tributary/shared/batch/batch'
 import { TributaryError } from '@tributary/shared/errors'
@@ -12,12 +12,14 @@ import { resolveSeriesIds, type SeriesKey } from '../database/series-ids.ts'
 import { writeDeadLetter } from '../log/dead-letters.ts'
 import type { Effect, JudgedBatch } from '../log/effect.ts'
 import { countReceived, updateAgents } from './agent-headers.ts'
+import { gatherAggregates, type SeriesAggregateRows, writeAggregates } from './aggregates.ts'
+import { closeRecalls } from './close-recalls.ts'
 import type { DiskGuard } from './disk-guard.ts'
 import { copySegments, type PlacedSegment } from './segment-copy.ts'
-import { SegmentTables } from './segment-tables.ts'
 import { buildSegments, type Segment } from './segments.ts'
 import { countReadings, type SeriesSegments, writeLatest } from './series-latest.ts'
 import { countStored } from './stored-counts.ts'
+import { TimeTables } from './time-tables.ts'
 
 export interface StoreOptions {
   readonly database: Database
@@ -39,12 +41,13 @@ interface Gathered {
 /** SQLSTATE check_violation: no partition for the row. */
 const noTable = '23514'
 const minuteUs = 60_000_000
-/** Rejected readings that a dead letter shows. */
+/** Rejected readings and aggregates that a dead letter shows. */
 const shownReadings = 10
 
 export class StoreEffect implements Effect {
   readonly group = 'store'
-  readonly tables: SegmentTables
+  readonly tables: TimeTables
+  private readonly aggregateTables: TimeTables
   private readonly diskGuard: DiskGuard | undefined
   private readonly maxSeries: number
   /** Ids of committed transactions only. */
@@ -52,48 +55,67 @@ export class StoreEffect implements Effect {
   private readonly unsettled = new Map<number, Map<string, number>>()
 
   constructor({ database, diskGuard, maxSeries = 200_000, now }: StoreOptions) {
-    this.tables = new SegmentTables(database, now)
+    this.tables = new TimeTables({ database, parent: 'segment', every: 'day', now })
+    this.aggregateTables = new TimeTables({ database, parent: 'aggregate', every: 'month', now })
     this.diskGuard = diskGuard
     this.maxSeries = maxSeries
   }
 
   async assigned(): Promise<void> {
     await this.tables.makeAhead()
+    await this.aggregateTables.makeAhead()
   }
 
   async apply(tx: PoolClient, batches: readonly JudgedBatch[]): Promise<void> {
     await this.diskGuard?.check()
     const partition = batches[0]?.partition ?? 0
     const gathered = gather(batches)
-    const ids = await this.resolve(tx, partition, gathered)
-    const stored = gathered.map((series, index): SeriesSegments => {
-      const seriesId = ids[index] as number
-      return { seriesId, agentNo: series.key.agentNo, segments: buildSegments(readingsOf(series)) }
+    const folded = gatherAggregates(batches)
+    const idOf = await this.resolve(
+      tx,
+      partition,
+      [...gathered, ...folded].map(({ key }) => key),
+    )
+    const stored = gathered.map((series): SeriesSegments => {
+      const { key } = series
+      return { seriesId: idOf(key), agentNo: key.agentNo, segments: buildSegments(readingsOf(series)) }
     })
+    const aggregates = folded.map(
+      ({ key, aggregates }): SeriesAggregateRows => ({ seriesId: idOf(key), agentNo: key.agentNo, aggregates }),
+    )
     const segments = stored.flatMap(({ seriesId, segments }) =>
       segments.map((segment): PlacedSegment => ({ seriesId, segment })),
     )
     await this.tables.ensure(segments.map(({ segment }) => segment.t0Us / 1000))
-    await this.copy(tx, segments)
-    await markDirty(tx, segments)
+    await this.aggregateTables.ensure(aggregates.flatMap(one => one.aggregates.map(({ startUs }) => startUs / 1000)))
+    await this.write(tx, segments, aggregates)
+    await markDirty(tx, [...minutesOfSegments(segments), ...minutesOfAggregates(aggregates)])
     for (const judged of batches) if (judged.envelope.rejected.size > 0) await writeRejected(tx, judged)
-    await writeLatest(tx, stored)
+    await writeLatest(tx, stored, aggregates)
     await countStored(tx, partition, countReadings(segments.map(({ segment }) => segment)))
-    await updateAgents(tx, batches, stored)
+    await updateAgents(tx, batches, stored, aggregates)
+    await closeRecalls(tx, batches)
   }
 
   async leftOut(tx: PoolClient, batches: readonly JudgedBatch[]): Promise<void> {
     await countReceived(tx, batches)
+    await closeRecalls(tx, batches)
   }
 
   /** A table that retention dropped since it was looked up is made again by the next try. */
-  private async copy(tx: PoolClient, segments: readonly PlacedSegment[]): Promise<void> {
+  private async write(
+    tx: PoolClient,
+    segments: readonly PlacedSegment[],
+    aggregates: readonly SeriesAggregateRows[],
+  ): Promise<void> {
     try {
       await copySegments(tx, segments)
+      await writeAggregates(tx, aggregates)
     } catch (cause) {
       if (!(cause instanceof pg.DatabaseError) || cause.code !== noTable) throw cause
       this.tables.forget()
-      throw new TributaryError('unavailable', 'a table of segments was dropped meanwhile', { cause })
+      this.aggregateTables.forget()
+      throw new TributaryError('unavailable', 'a table of segments or aggregates was dropped meanwhile', { cause })
     }
   }
 
@@ -112,15 +134,16 @@ export class StoreEffect implements Effect {
     this.unsettled.delete(partition)
   }
 
-  private async resolve(tx: PoolClient, partition: number, gathered: readonly Gathered[]): Promise<number[]> {
-    const unknown = gathered.filter(({ key }) => !this.seriesIds.has(nameOf(key)))
-    const resolved = await resolveSeriesIds(
-      tx,
-      unknown.map(({ key }) => key),
-    )
-    const fresh = new Map(unknown.map(({ key }, index) => [nameOf(key), resolved[index] as number]))
+  private async resolve(
+    tx: PoolClient,
+    partition: number,
+    keys: readonly SeriesKey[],
+  ): Promise<(key: SeriesKey) => number> {
+    const unknown = keys.filter(key => !this.seriesIds.has(nameOf(key)))
+    const resolved = await resolveSeriesIds(tx, unknown)
+    const fresh = new Map(unknown.map((key, index) => [nameOf(key), resolved[index] as number]))
     this.unsettled.set(partition, fresh)
-    return gathered.map(({ key }) => this.seriesIds.get(nameOf(key)) ?? (fresh.get(nameOf(key)) as number))
+    return key => this.seriesIds.get(nameOf(key)) ?? (fresh.get(nameOf(key)) as number)
   }
 }
 
@@ -161,27 +184,43 @@ function readingsOf({ tsUs, values, quality, allNumbers }: Gathered) {
   return { tsUs, values: allNumbers ? Float64Array.from(values as number[]) : values, quality }
 }
 
-/** The minutes that these segments touch. */
-async function markDirty(tx: PoolClient, segments: readonly PlacedSegment[]): Promise<void> {
-  const series: number[] = []
-  const minutes: number[] = []
+/** A minute of a series, since 1970. */
+interface SeriesMinute {
+  readonly seriesId: number
+  readonly minute: number
+}
+
+function minutesOfSegments(segments: readonly PlacedSegment[]): SeriesMinute[] {
+  const minutes: SeriesMinute[] = []
   for (const { seriesId, segment } of segments) {
     let last = -1
     for (let index = 0; index < segment.n; index++) {
       const minute = Math.floor(timeOf(segment, index) / minuteUs)
       if (minute === last) continue
-      series.push(seriesId)
-      minutes.push(minute)
+      minutes.push({ seriesId, minute })
       last = minute
     }
   }
-  if (series.length === 0) return
+  return minutes
+}
+
+/** Of windows that the rollups are made of. */
+function minutesOfAggregates(stored: readonly SeriesAggregateRows[]): SeriesMinute[] {
+  return stored.flatMap(({ seriesId, aggregates }) =>
+    aggregates
+      .filter(({ sizeUs, startUs }) => minuteUs % sizeUs === 0 && startUs % sizeUs === 0)
+      .map(({ startUs }) => ({ seriesId, minute: Math.floor(startUs / minuteUs) })),
+  )
+}
+
+async function markDirty(tx: PoolClient, minutes: readonly SeriesMinute[]): Promise<void> {
+  if (minutes.length === 0) return
   await tx.query({
     name: 'mark-dirty',
     text: `insert into rollup_dirty (series_id, bucket)
            select series_id, 'epoch'::timestamptz + minute * interval '1 minute'
            from unnest($1::int[], $2::int[]) as touched (series_id, minute)`,
-    values: [series, minutes],
+    values: [minutes.map(({ seriesId }) => seriesId), minutes.map(({ minute }) => minute)],
   })
 }
 
@@ -220,6 +259,12 @@ function describe(batch: Batch, index: number): unknown {
     const shown = typeof value === 'number' && !Number.isFinite(value) ? String(value) : value
     const text = typeof shown === 'string' ? shown.slice(0, 200) : shown
     return { index, ...series, tsUs: tsUs[place], value: text, quality: qualityNames[quality?.[place] ?? 0] }
+  }
+  for (const { series, sizeUs, hopUs, startUs, revision } of batch.aggregates) {
+    const place = index - first
+    first += startUs.length
+    if (place >= startUs.length) continue
+    return { index, ...series, startUs: startUs[place], sizeUs, hopUs, revision: revision[place] }
   }
   return { index }
 }

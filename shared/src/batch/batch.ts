@@ -21,7 +21,7 @@ export interface SeriesColumns {
 
 /**
  * Aggregates of one series in windows of one kind, as columns of equal length. A window starts at a time ≡ 0 (mod hop) and is as long as
- * its size. Of two aggregates of one window the one with the greater revision holds.
+ * its size. Each is a part of its window: a reading is in one part alone, and the window is what its parts merge to.
  */
 export interface SeriesAggregates {
   readonly series: SeriesName
@@ -30,7 +30,7 @@ export interface SeriesAggregates {
   readonly hopUs: number
   /** Microseconds since 1970 UTC, safe integers. */
   readonly startUs: Float64Array
-  /** 0 when the window closed, one more each time late readings changed it. */
+  /** Names the part among those of its window: one that is sent again under its revision is the same. */
   readonly revision: Uint32Array
   /** As `encodeAggregate` of window/aggregate-codec.ts writes them; what a decode gives is in that outer form, its sums and sketch unchecked. */
   readonly data: readonly Uint8Array[]

@@ -55,6 +55,11 @@ export function decodeAggregate(store: AggregateStore, bytes: Uint8Array): numbe
   throw malformed(`${source.remaining} bytes follow`, subject)
 }
 
+/** Of bytes that decode. */
+export function hasSketch(bytes: Uint8Array): boolean {
+  return bytes[1] === sketchFlag
+}
+
 export function writeAggregate(out: ByteWriter, store: AggregateStore, slot: number): void {
   const d = store.numbers
   const at = slot * stride

@@ -11,15 +11,30 @@ import { agentId, json, problem, problems } from '../schemas.ts'
 import type { HubApp, HubEnv, HubServices } from '../services.ts'
 import { requestHeaders, signedHeaders } from '../signed-answer.ts'
 
-const reason = z.enum(['non-finite', 'future', 'before-2000', 'cardinality', 'name', 'string-too-long', 'string-nul'])
+const reason = z.enum([
+  'non-finite',
+  'future',
+  'before-2000',
+  'cardinality',
+  'name',
+  'string-too-long',
+  'string-nul',
+  'aggregate',
+  'window',
+])
 
 const batchAnswer = z
   .object({
-    accepted: z.int(),
-    rejected: z.array(z.object({ index: z.int(), reason })),
+    accepted: z.int().openapi({ description: 'Readings and aggregates' }),
+    rejected: z
+      .array(z.object({ index: z.int(), reason }))
+      .openapi({ description: 'The index counts the readings of the batch, then its aggregates' }),
     settled: z.int().openapi({ description: 'Every seq of this epoch below it is stored or in the ledger' }),
     desiredConfigVersion: z.int(),
     credits: z.int().openapi({ description: 'Backlog batches that may be in flight until the next answer' }),
+    recalls: z
+      .array(z.object({ id: z.int(), device: z.string(), metric: z.string(), fromUs: z.int(), toUs: z.int() }))
+      .openapi({ description: 'Readings that somebody asks for: fromUs ≤ time < toUs' }),
   })
   .openapi('BatchAnswer')
 
@@ -63,7 +78,7 @@ function describe(app: HubApp): void {
     method: 'post',
     path: paths.batches,
     tags: ['agents of the fleet'],
-    summary: 'A signed batch of readings; 200 once it is durable',
+    summary: 'A signed batch of readings and aggregates; 200 once it is durable',
     security: signed,
     request: {
       body: {

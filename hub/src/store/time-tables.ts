@@ -1,6 +1,7 @@
 /**
- * The tables of `segment`: one a day; one a month for months that were over for `monthAfterMs` when their first reading came, so
- * that a wild clock or an import of old data makes hundreds of tables at most, not ten thousand.
+ * The tables of a parent that is partitioned by time. A day each, or a month: where the parent asks for months, and for months that
+ * were over for `monthAfterMs` when their first row came, so that a wild clock or an import of old data makes hundreds of tables at
+ * most, not ten thousand.
  *
  * Made ahead for today and the two days after, and on demand: in a short transaction apart from the caller's, before it writes.
  */
@@ -10,15 +11,27 @@ import { listPartitions, makePartition, type RangePartition } from '../database/
 const dayMs = 86_400_000
 const monthAfterMs = 35 * dayMs
 
-export class SegmentTables {
+export interface TimeTablesOptions {
+  readonly database: Database
+  /** Its tables are called after it. */
+  readonly parent: 'segment' | 'aggregate'
+  readonly every: 'day' | 'month'
+  readonly now?: (() => number) | undefined
+}
+
+export class TimeTables {
+  private readonly parent: TimeTablesOptions['parent']
+  private readonly every: TimeTablesOptions['every']
   private readonly database: Database
   private readonly now: () => number
   private known: readonly RangePartition[] = []
   /** One at a time, so that making tables takes one connection beside the callers' own. */
   private making: Promise<void> = Promise.resolve()
 
-  constructor(database: Database, now: () => number = Date.now) {
+  constructor({ database, parent, every, now = Date.now }: TimeTablesOptions) {
     this.database = database
+    this.parent = parent
+    this.every = every
     this.now = now
   }
 
@@ -48,11 +61,11 @@ export class SegmentTables {
   }
 
   private async make(days: readonly number[]): Promise<void> {
-    this.known = await listPartitions(this.database, 'segment')
+    this.known = await listPartitions(this.database, this.parent)
     for (const day of days) {
       if (this.has(day)) continue
-      await makePartition(this.database, 'segment', this.tableFor(day))
-      this.known = await listPartitions(this.database, 'segment')
+      await makePartition(this.database, this.parent, this.tableFor(day))
+      this.known = await listPartitions(this.database, this.parent)
     }
   }
 
@@ -62,9 +75,10 @@ export class SegmentTables {
     const monthEnd = Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1)
     const digits = date.toISOString().slice(0, 10).replaceAll('-', '')
     const hasDays = this.known.some(({ from, to }) => from.getTime() < monthEnd && to.getTime() > monthStart)
-    if (monthEnd + monthAfterMs < this.now() && !hasDays) {
-      return { name: `segment_${digits.slice(0, 6)}`, from: new Date(monthStart), to: new Date(monthEnd) }
+    const isOld = monthEnd + monthAfterMs < this.now() && !hasDays
+    if (this.every === 'month' || isOld) {
+      return { name: `${this.parent}_${digits.slice(0, 6)}`, from: new Date(monthStart), to: new Date(monthEnd) }
     }
-    return { name: `segment_${digits}`, from: date, to: new Date(day + dayMs) }
+    return { name: `${this.parent}_${digits}`, from: date, to: new Date(day + dayMs) }
   }
 }
