@@ -402,6 +402,7 @@ export class Uplink {
   }
 
   #clockCorrected(): void {
+    this.#hubTime?.askSoon()
     const offsetMs = this.#clock.offsetMs()
     this.#options.log.warn({ offsetMs }, "this machine's clock is off; using the hub's time from its signed answer")
   }
