@@ -144,13 +144,26 @@ function readCaFile(path: string): string {
 function unreachable(origin: string, proxy: HubProxy | null, cause: unknown): TributaryError {
   const reason = reasonOf(cause)
   const through = proxy === null ? '' : ` through the proxy ${proxy.url.origin}`
-  const certificate = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME/.test(reason)
   return new TributaryError('unavailable', `no answer from ${origin}${through}: ${reason}`, {
     cause,
-    hint: certificate
-      ? 'name the file with the certificates that sign its own as hub.ca_file'
-      : `readings are kept meanwhile; check the address, the network${proxy === null ? '' : ', the proxy (hub.proxy, HTTPS_PROXY)'} and that the hub runs`,
+    hint: hintFor(reason, proxy),
   })
+}
+
+function hintFor(reason: string, proxy: HubProxy | null): string {
+  if (isOfTime(reason)) {
+    const now = new Date().toISOString()
+    return `certificates are judged by this machine's clock, which says ${now}; have it set (NTP) if that is wrong, else renew the hub's certificate`
+  }
+  if (/CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME/.test(reason))
+    return 'name the file with the certificates that sign its own as hub.ca_file'
+  const others = proxy === null ? '' : ', the proxy (hub.proxy, HTTPS_PROXY)'
+  return `readings are kept meanwhile; check the address, the network${others} and that the hub runs`
+}
+
+/** Not valid yet, or not any more. */
+function isOfTime(reason: string): boolean {
+  return /CERT_NOT_YET_VALID|CERT_HAS_EXPIRED/.test(reason)
 }
 
 /** The words of a network error, with its code; the first of several tries stands for all. */

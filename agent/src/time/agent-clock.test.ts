@@ -73,12 +73,11 @@ describe('trust', () => {
   test('outlives the process within a boot, with the rate; of another boot only the rate', () => {
     const { told, learn, machine } = onMachine()
     learn('hub', t0Us)
-    machine.monotonicUs = 100e6
-    learn('hub', t0Us + 100.01e6)
+    for (machine.monotonicUs of [100e6, 200e6]) learn('hub', t0Us + machine.monotonicUs * 1.0001)
     const again = onMachine()
-    again.clock.resume({ trust: told[1]!, rate: 0 })
-    again.machine.monotonicUs = 200e6
-    expect(again.clock.stamp()).toEqual({ tsUs: t0Us + 200.02e6, placed: true })
+    again.clock.resume({ trust: told.at(-1)!, rate: 0 })
+    again.machine.monotonicUs = 300e6
+    expect(again.clock.stamp()).toEqual({ tsUs: t0Us + 300.03e6, placed: true })
     const other = onMachine()
     other.clock.resume({ trust: null, rate: 1e-4 })
     expect(other.clock.trusted).toBe(false)

@@ -5,6 +5,8 @@
  * the hub signed for this agent's own request may correct it (signed-exchange.ts, hub-time.ts). From then on time
  * advances by the monotonic clock, so a wall clock that jumps afterwards changes nothing. Milliseconds.
  */
+import type { AgentClock } from './agent-clock.ts'
+
 export interface Clocks {
   /** Since 1970 UTC, ms; may jump. */
   readonly wallMs: () => number
@@ -54,4 +56,10 @@ export class HubClock {
   get corrections(): number {
     return this.#corrections
   }
+}
+
+/** One that begins with the time that the agent trusts, and while there is none with the machine's. */
+export function hubClockBeside(time: AgentClock | null): HubClock {
+  if (time === null) return new HubClock()
+  return new HubClock({ ...systemClocks, bestMs: () => (time.nowUs() ?? time.boot.wallUs()) / 1000 })
 }

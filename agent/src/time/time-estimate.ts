@@ -26,13 +26,14 @@ export class TimeEstimate {
   #anchor: Anchor
   #errorUs: number
   #previous: Sample
-  #slope: number | null = null
+  #slope: number
 
   /** `rate` as of an earlier boot of the same machine, or 0. */
   constructor(first: Sample, rate: number) {
     this.#anchor = { bootUs: first.bootUs, timeUs: first.timeUs, rate }
     this.#errorUs = first.errorUs
     this.#previous = first
+    this.#slope = rate
   }
 
   get anchor(): Anchor {
@@ -63,7 +64,7 @@ export class TimeEstimate {
     this.#previous = sample
     const forced = clamp(rate, slope - doubt, slope + doubt)
     if (Math.abs(forced) > maxRate) return rate
-    const before = this.#slope ?? forced
+    const before = this.#slope
     this.#slope = forced
     return median(before, forced, rate)
   }

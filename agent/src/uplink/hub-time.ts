@@ -8,6 +8,7 @@
  * - An answer that is not signed but came over TLS is believed too; one over plain http is nobody's word: what is placed by it is uncertain.
  * What the hub refuses with, and that it cannot be reached, is the caller's to wait for.
  */
+import { isTributaryError } from '@tributary/shared/errors'
 import { exchangeHello } from '../identity/hello.ts'
 import type { HubAnswer, HubConnection } from '../identity/hub-connection.ts'
 import type { Identity } from '../identity/identity.ts'
@@ -37,6 +38,7 @@ export class HubTime {
   #waitMs = shortestMs
   #dueAtMs = Number.NEGATIVE_INFINITY
   #answered = false
+  #refreshing = false
 
   constructor(parts: HubTimeParts) {
     this.#parts = parts
@@ -49,7 +51,7 @@ export class HubTime {
   }
 
   isDue(nowMs: number): boolean {
-    return this.#parts.time.trusts('hub') && nowMs >= this.#dueAtMs
+    return !this.#refreshing && this.#parts.time.trusts('hub') && nowMs >= this.#dueAtMs
   }
 
   /** The machine's clock was set, or the machine slept: worth a question. */
@@ -68,6 +70,18 @@ export class HubTime {
       const answeredMs = hubClock.monotonicMs()
       this.#dueAtMs = answeredMs + this.#waitMs
       if (setback !== null || answeredMs - sentMs <= slowMs || attempt === tries) return setback
+    }
+  }
+
+  /** Ask beside other requests; what comes of a failure is that it is asked again when it is due. */
+  async refresh(connection: HubConnection): Promise<void> {
+    this.#refreshing = true
+    try {
+      await this.ask(connection)
+    } catch (error) {
+      if (!isTributaryError(error)) throw error
+    } finally {
+      this.#refreshing = false
     }
   }
 

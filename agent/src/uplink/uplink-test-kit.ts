@@ -1,4 +1,5 @@
 /** For the uplink's tests: a buffer in memory that keeps the contract of buffer.ts, and a hub on a port of its own that misbehaves on demand. */
+import type { KeyObject } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { TributaryError } from '@tributary/shared/errors'
@@ -159,6 +160,9 @@ export class TestHub {
   /** The behaviour when `behaviours` are used up. */
   otherwise: Behaviour = stores
   nowS = () => Date.now() / 1000
+  /** Hellos answered so far, and how one is answered. */
+  hellos = 0
+  hello: (hub: TestHub, request: IncomingMessage, response: ServerResponse) => void = answerHello
   settled = 1
   credits = 1
   connections = 0
@@ -205,6 +209,10 @@ export class TestHub {
     try {
       const { method = '', url: path = '', headers } = request
       const kind = verifyRequest({ method, path, headers, body, publicKey: agentKey.publicKey, nowS: this.nowS() })
+      if (kind === 'nonce' && path === paths.hello) {
+        this.hellos++
+        return this.hello(this, request, response)
+      }
       const identity = parseBatchField(String(headers[fields.batch]))
       if (kind !== 'batch' || path !== paths.batches || identity === null)
         throw new TributaryError('malformed', 'not a batch')
@@ -251,6 +259,18 @@ export function answerSigned(
     createdS: hub.nowS(),
   })
   answer(response, 401, text, signature)
+}
+
+/** What a hub says to a hello; signed by its key, by a forger's, or (null) not at all. */
+export function answerHello(
+  hub: TestHub,
+  request: IncomingMessage,
+  response: ServerResponse,
+  privateKey: KeyObject | null = hubKey.privateKey,
+): void {
+  const body = Buffer.from(JSON.stringify({ hubTimeMs: hub.nowS() * 1000, agentId: 'ag-test', site: 'here' }))
+  const signed = { status: 200, body, requestHeaders: request.headers, createdS: hub.nowS() }
+  answer(response, 200, body.toString(), privateKey === null ? {} : signResponse({ ...signed, privateKey }))
 }
 
 export const stores: Behaviour = (hub, batch, _request, response) => {

@@ -22,7 +22,7 @@ import { findProxy } from '../identity/hub-proxy.ts'
 import { parseHubUrl } from '../identity/hub-url.ts'
 import type { Identity } from '../identity/identity.ts'
 import type { AgentClock } from '../time/agent-clock.ts'
-import { type Clocks, HubClock, systemClocks } from '../time/hub-clock.ts'
+import { type HubClock, hubClockBeside } from '../time/hub-clock.ts'
 import { reportLearned } from '../time/report-learned.ts'
 import { Bandwidth } from './bandwidth.ts'
 import { DrainEstimate } from './drain-estimate.ts'
@@ -89,13 +89,12 @@ export class Uplink {
   #bufferTrouble: Setback | null = null
   #lastError: UplinkStatus['lastError'] = null
   #credits = 1
-  #askingTime = false
 
   constructor(options: UplinkOptions) {
     const { config, random, buffer } = options
     this.#options = options
     this.#config = config
-    this.#clock = options.clock ?? new HubClock(clocksOf(options.time ?? null))
+    this.#clock = options.clock ?? hubClockBeside(options.time ?? null)
     this.#hubTime = this.#createHubTime()
     this.#outbox = new Outbox(config.heldBackoff, random)
     this.#pace = new Pace(config.backoff, config.refusedRetryMs, random)
@@ -214,19 +213,13 @@ export class Uplink {
 
   /** Beside the batches, which tell well enough when the hub cannot be reached. */
   #refreshTime(connection: HubConnection, hubTime: HubTime): void {
-    if (this.#askingTime) return
-    this.#askingTime = true
     this.#bandwidth.spend(helloBytes, this.#clock.monotonicMs())
     const asking = hubTime
-      .ask(connection)
-      .then(
-        () => undefined,
-        () => undefined,
+      .refresh(connection)
+      .catch((error: unknown) =>
+        this.#options.log.error({ error: messageOf(error) }, 'the hub cannot be asked for its time'),
       )
-      .finally(() => {
-        this.#askingTime = false
-        this.#underWay.delete(asking)
-      })
+      .finally(() => this.#underWay.delete(asking))
     this.#underWay.add(asking)
   }
 
@@ -409,6 +402,7 @@ export class Uplink {
   }
 
   #clockCorrected(): void {
+    this.#hubTime?.askSoon()
     const offsetMs = this.#clock.offsetMs()
     this.#options.log.warn({ offsetMs }, "this machine's clock is off; using the hub's time from its signed answer")
   }
@@ -472,10 +466,6 @@ export class Uplink {
     if (this.#outbox.heldCount >= this.#config.maxHeld) return 'blocked'
     return this.#outbox.inFlight > 0 || this.#supply.backlogReadings > 0 ? 'sending' : 'idle'
   }
-}
-
-function clocksOf(time: AgentClock | null): Clocks {
-  return time === null ? systemClocks : { ...systemClocks, bestMs: () => (time.nowUs() ?? time.boot.wallUs()) / 1000 }
 }
 
 function setbackOf(error: unknown): Setback {

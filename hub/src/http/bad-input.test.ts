@@ -189,6 +189,26 @@ test('a revoked agent is refused from the next request on', async () => {
   expect(await problem(await gateway.hello())).toMatchObject({ status: 403, code: 'agent-revoked' })
 })
 
+test('the hub signs its answer to a hello, the time in it included', async () => {
+  const response = await gateway.hello()
+  const body = new Uint8Array(await response.arrayBuffer())
+  const answered = {
+    status: response.status,
+    headers: Object.fromEntries(response.headers),
+    requestHeaders: gateway.lastSigned,
+    publicKey: publicKeyFromText(gateway.enrolled.hubKey),
+  }
+  const { createdS } = verifyResponse({ ...answered, body })
+  const { hubTimeMs } = JSON.parse(Buffer.from(body).toString()) as { hubTimeMs: number }
+  expect(createdS).toBe(Math.floor(hubTimeMs / 1000))
+  const forged = Buffer.from(
+    Buffer.from(body)
+      .toString()
+      .replace(/"hubTimeMs":\d/, '"hubTimeMs":9'),
+  )
+  expect(() => verifyResponse({ ...answered, body: forged })).toThrow(/digest/)
+})
+
 test('a nonce is answered once', async () => {
   const nonce = 'AAAAAAAAAAAAAAAAAAAAAA'
   const first = await gateway.hello(nonce)
