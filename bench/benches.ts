@@ -4,8 +4,9 @@ import { e2e } from './e2e.ts'
 import { hub } from './hub.ts'
 import { ingest } from './ingest.ts'
 import { latency } from './latency.ts'
+import { policies } from './policies.ts'
 import { wear } from './wear.ts'
 import { windows } from './windows.ts'
 import { wire } from './wire.ts'
 
-export const benches: readonly Bench[] = [ingest, latency, wear, wire, hub, windows, e2e]
+export const benches: readonly Bench[] = [ingest, latency, wear, policies, wire, hub, windows, e2e]

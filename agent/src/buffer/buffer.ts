@@ -21,7 +21,7 @@
  */
 import type { LossRange } from '@tributary/shared/batch/batch'
 import type { TributaryError } from '@tributary/shared/errors'
-import type { Lane } from '@tributary/shared/protocol'
+import type { Lane, Recall } from '@tributary/shared/protocol'
 import type { Reading } from '@tributary/shared/reading'
 import type { Counters } from './counters.ts'
 import type { BatchId } from './epochs.ts'
@@ -159,6 +159,11 @@ export interface Buffer {
    * pending again and what is no longer kept goes to the ledger; returns how many batches will be sent again.
    */
   settle(epoch: number, settled: number): Promise<number>
+  /**
+   * Go on with a recall: some of the held readings that it asks for become readings to send, durable when it resolves. True when there
+   * are no more; to be asked again until then. A recall that is done is told in the header of batches; asked again, it does nothing.
+   */
+  recall(recall: Recall): Promise<boolean>
   stats(): Promise<BufferStats>
   deadLetters(limit: number): Promise<readonly StoredDeadLetter[]>
   dropDeadLetters(ids: readonly number[]): Promise<number>

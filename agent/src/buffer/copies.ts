@@ -50,6 +50,7 @@ export function acknowledge(state: StoreState, epoch: number, seq: number): void
   }
   if (state.epochs.remove(epoch, seq)) state.dirty = true
   state.ledger.acknowledged(epoch, seq)
+  state.recalls.acknowledged(epoch, seq)
 }
 
 /** Returns how many batches became pending again. */

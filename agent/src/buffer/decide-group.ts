@@ -44,7 +44,7 @@ export function decideGroup(policies: SeriesPolicies, columns: RowColumns): Deci
     marks[index] = (marks[index] as number) | mark
   }
   return {
-    columns: select({ ...columns, marks }, [...sent, ...held]),
+    columns: select({ ...columns, marks }, [...sent, ...held], sent.length === 0 || held.length === 0),
     suppressed,
     remember: () => {
       for (const [by, draft] of drafts) by.reduced = draft
@@ -104,15 +104,24 @@ function valueAt({ tags, values, strings }: RowColumns, index: number): Value {
 }
 
 /** The readings at these indices, in this order. */
-function select(columns: RowColumns, order: readonly number[]): RowColumns {
-  const { series, tags, tsUs, values, marks } = columns
-  return {
+function select(columns: RowColumns, order: readonly number[], isInOrder: boolean): RowColumns {
+  if (isInOrder && order.length === columns.readings) return columns
+  const selected = {
     ...columns,
     readings: order.length,
-    series: Uint32Array.from(order, index => series[index] as number),
-    tags: Uint8Array.from(order, index => tags[index] as number),
-    tsUs: Float64Array.from(order, index => tsUs[index] as number),
-    values: Float64Array.from(order, index => values[index] as number),
-    marks: Uint8Array.from(order, index => marks[index] as number),
+    series: new Uint32Array(order.length),
+    tags: new Uint8Array(order.length),
+    tsUs: new Float64Array(order.length),
+    values: new Float64Array(order.length),
+    marks: new Uint8Array(order.length),
   }
+  for (let to = 0; to < order.length; to++) {
+    const from = order[to] as number
+    selected.series[to] = columns.series[from] as number
+    selected.tags[to] = columns.tags[from] as number
+    selected.tsUs[to] = columns.tsUs[from] as number
+    selected.values[to] = columns.values[from] as number
+    selected.marks[to] = columns.marks[from] as number
+  }
+  return selected
 }

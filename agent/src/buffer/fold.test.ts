@@ -1,81 +1,31 @@
-import { cpSync, mkdtempSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Reading, Value } from '@tributary/shared/reading'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { ClosedPart } from '../aggregate/open-parts.ts'
 import type { Policy } from '../aggregate/policy.ts'
-import { bufferConfig } from './buffer-config.ts'
 import { message, reading } from './buffer-suite.ts'
 import { commitGroup } from './commit.ts'
 import { keepBounds, makeRoom } from './eviction.ts'
 import { foldOnTick } from './fold-forward.ts'
-import { type Contents, expectedWindows, rowContents, windowsOf } from './fold-kit.ts'
+import {
+  aggregate,
+  type Contents,
+  commit,
+  expectedWindows,
+  forgetFolders,
+  forgetStores,
+  killed,
+  newFolder,
+  open,
+  rowContents,
+  trust,
+  windowsOf,
+} from './fold-kit.ts'
 import { PendingGroup } from './group.ts'
-import { openStore } from './open-store.ts'
 import { rotate } from './rotate.ts'
 import { Mark } from './row-codec.ts'
 import { seal } from './sealing.ts'
-import { closeReader, type StoreState } from './state.ts'
-
-const folders: string[] = []
-const states: StoreState[] = []
-afterEach(async () => {
-  for (const state of states.splice(0)) shut(state)
-  await Promise.all(folders.splice(0).map(folder => rm(folder, { recursive: true, force: true })))
-})
-
-const window = { sizeUs: 100, hopUs: 100, latenessUs: 30, idleMs: 3600_000, quantiles: false }
-const aggregate: Policy = { device: '*', metric: '*', mode: 'aggregate', class: 'raw', window, reduce: null }
-
-function newFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'tributary-fold-'))
-  folders.push(folder)
-  return folder
-}
-
-function open(folder: string, policies: readonly Policy[], more: object = {}): StoreState {
-  const config = bufferConfig({
-    folder,
-    policies,
-    maxBytes: 16 << 20,
-    fileBytes: 64 * 1024,
-    ballastBytes: 0,
-    minFreeBytes: 0,
-    ...more,
-  })
-  const state = openStore({ config, epoch: 1 + states.length, sabotage: 'fsync-off', bootId: 'boot' })
-  states.push(state)
-  return state
-}
-
-function shut(state: StoreState): void {
-  closeReader(state)
-  state.tail.close()
-  state.mark.close()
-  state.lock.release()
-}
-
-function commit(state: StoreState, readings: readonly Reading[]): void {
-  const group = new PendingGroup('boot')
-  group.add(message(readings), 0, () => undefined)
-  commitGroup(state, group.take().group)
-}
-
-/** The clock of this boot began at this time. */
-function trust(state: StoreState, timeUs: number): void {
-  const anchor = { bootUs: 0, timeUs, rate: 0 }
-  state.times.gain({ placing: anchor, certain: true, latest: anchor, source: 'hub' })
-}
-
-/** As after kill -9: what is on the disk, opened by another process. */
-function killed(state: StoreState, policies: readonly Policy[], more: object = {}): StoreState {
-  const folder = newFolder()
-  cpSync(state.folder, folder, { recursive: true })
-  return open(folder, policies, more)
-}
+import type { StoreState } from './state.ts'
 
 /** Close what is open, by a start without policies. */
 function finished(state: StoreState): Contents & { readonly state: StoreState } {
@@ -84,6 +34,8 @@ function finished(state: StoreState): Contents & { readonly state: StoreState } 
   commit(last, [])
   return { ...rowContents(last), state: last }
 }
+
+afterEach(forgetFolders)
 
 const idOf = ({ series, startUs, revision }: ClosedPart) => `${series.device}/${startUs}/${revision}`
 
@@ -320,7 +272,7 @@ test('whatever comes when, and killed wherever, every window is exactly its read
       expect(held).toHaveLength(given.length)
       expect(last.counters).toMatchObject({ accepted: given.length, folded: given.length, stored: 0 })
       expect(last.unsealed.readings).toBe(parts.length)
-      for (const one of states.splice(0)) shut(one)
+      forgetStores()
     }),
     { numRuns: 60 },
   )

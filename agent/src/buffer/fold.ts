@@ -103,8 +103,10 @@ export function foldRow(fold: Fold, n: number, columns: RowColumns, closing: boo
     const at = columns.series[index] as number
     if (governed[at] === undefined) governed[at] = fold.policies.of(nameAt(columns, at, 0), nameAt(columns, at, 1))
     const by = governed[at] ?? null
-    const held = ((columns.marks[index] as number) & Mark.held) !== 0
-    if (by === null || !(held || by.policy.mode === 'both') || !isFoldable(columns, index)) continue
+    const mark = columns.marks[index] as number
+    const held = (mark & Mark.held) !== 0
+    const isCopy = (mark & Mark.recalled) !== 0
+    if (by === null || isCopy || !(held || by.policy.mode === 'both') || !isFoldable(columns, index)) continue
     const series = touched.get(at) ?? openAt(fold, columns, at, by, nowMs)
     touched.set(at, series)
     const reading = { tsUs: columns.tsUs[index] as number, value: columns.values[index] as number, row: n, held }

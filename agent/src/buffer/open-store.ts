@@ -36,6 +36,7 @@ import { type FolderLock, lockFolder } from './lock.ts'
 import { type Mark, MarkFile } from './mark.ts'
 import { type OpenedTail, openTail } from './open-tail.ts'
 import { touches, UnsealedRanges } from './ranges.ts'
+import { RecallBook, type RecallState } from './recall-book.ts'
 import { ReceiptBook } from './receipts.ts'
 import { countUnsealed, recountUnsealed } from './recount.ts'
 import { repairFile, repairing } from './repair.ts'
@@ -162,6 +163,7 @@ function load(
       readings: progress?.unsealed ?? 0,
     }),
     arrivals: new Arrivals(),
+    recalls: new RecallBook(tail.state('recalls') as RecallState | null),
     fold: createFold(config.policies, config.maxOpenBytes),
     counters: progress ? withClasses(progress.counters, progress.counters.classes) : noCounters,
     resealed: progress?.resealed ?? 0,

@@ -35,6 +35,7 @@ export function rotate(state: StoreState): void {
   state.dirty = true
   state.catalogueDirty = true
   state.ledger.dirty = true
+  state.recalls.dirty = true
   state.times.dirty = true
   state.lastRow++
   try {

@@ -81,6 +81,8 @@ export const Mark = {
   unplaced: 2,
   /** Of a series of class alarm: given up last. */
   alarm: 4,
+  /** A copy of a held reading that the hub asked for: sent, and folded once already. */
+  recalled: 8,
 } as const
 
 /** The class that a reading's mark puts it in. */
@@ -101,7 +103,7 @@ export function tagOf(quality: Quality, kind: number): number {
 }
 
 const version = 3
-const allMarks = Mark.held | Mark.unplaced | Mark.alarm
+const allMarks = Mark.held | Mark.unplaced | Mark.alarm | Mark.recalled
 const markForm = { none: 0, bySeries: 1, runs: 2 } as const
 const maxDecimals = 4
 const powers = [1, 10, 100, 1000, 10_000]

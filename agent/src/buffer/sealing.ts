@@ -19,7 +19,7 @@ import { aggregateColumns, decodeAggregateRow } from './aggregate-row.ts'
 import type { SealedBatch } from './buffer.ts'
 import { type ClassCounts, noReadings, plus } from './counters.ts'
 import { place } from './place.ts'
-import { type Cursor, isBefore, type UnsealedRange } from './ranges.ts'
+import { type Cursor, isBefore, touches, type UnsealedRange } from './ranges.ts'
 import { countWithin } from './recount.ts'
 import { repairing } from './repair.ts'
 import { classesIn, decodeRow, Kind, type RowColumns } from './row-codec.ts'
@@ -99,9 +99,10 @@ function sealTaken(state: StoreState, taken: Taken, header: SealHeader): SealedB
   const epoch = state.epochs.get(state.epoch)
   const { nextSeq: seq } = epoch
   const losses = state.ledger.carry(state.epoch, seq)
+  const recallsDone = state.recalls.carry({ epoch: state.epoch, seq }, row => isSealed(state, row, taken))
   const columns = batchColumns(taken.parts)
   const body = encodeBatch({
-    header: { ...header, epoch: state.epoch, seq, counters: state.counters, losses, recallsDone: [] },
+    header: { ...header, epoch: state.epoch, seq, counters: state.counters, losses, recallsDone },
     columns,
     aggregates: aggregateColumns(taken.aggregates),
   })
@@ -122,6 +123,11 @@ function sealTaken(state: StoreState, taken: Taken, header: SealHeader): SealedB
   writeMark(state)
   const { length: aggregates } = taken.aggregates
   return { epoch: state.epoch, seq, body, readings, aggregates, newestUs, floor: floorOf(state, state.epoch) }
+}
+
+/** Is all of a row in batches, once what was taken is? */
+function isSealed(state: StoreState, row: number, { range: takenFrom, next }: Taken): boolean {
+  return !state.unsealed.all.some(range => touches(range === takenFrom ? { ...range, from: next } : range, row, row))
 }
 
 /** Of its aggregates, the readings that leave the gateway in them alone. */

@@ -7,7 +7,7 @@
  */
 import { randomInt } from 'node:crypto'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
-import type { Lane } from '@tributary/shared/protocol'
+import type { Lane, Recall } from '@tributary/shared/protocol'
 import { type AgentClock, type BootTrust, machineClock } from '../time/agent-clock.ts'
 import { BootClock } from '../time/boot-clock.ts'
 import type { Buffer, BufferStats, Message, Receipt, SealedBatch, StoredDeadLetter } from './buffer.ts'
@@ -169,6 +169,10 @@ class SqliteBuffer implements Buffer {
 
   settle(epoch: number, settled: number): Promise<number> {
     return this.parts.link.call({ op: 'settle', epoch, settled })
+  }
+
+  recall(recall: Recall): Promise<boolean> {
+    return this.parts.link.call({ op: 'recall', recall })
   }
 
   async stats(): Promise<BufferStats> {

@@ -25,6 +25,7 @@ import type { GoneRange, Ledger, LedgerEntry } from './ledger.ts'
 import type { FolderLock } from './lock.ts'
 import type { MarkFile } from './mark.ts'
 import type { Cursor, UnsealedRange, UnsealedRanges } from './ranges.ts'
+import type { RecallBook } from './recall-book.ts'
 import type { ReceiptBook } from './receipts.ts'
 import type { RowColumns } from './row-codec.ts'
 
@@ -107,6 +108,7 @@ export interface StoreState {
   readonly unsealed: UnsealedRanges
   readonly arrivals: Arrivals
   readonly fold: Fold
+  readonly recalls: RecallBook
   counters: Counters
   /** Batches sealed again since the first start. */
   resealed: number
@@ -153,6 +155,7 @@ export function writeState(state: StoreState, tail: BufferFile = state.tail): vo
     const progress: Progress = { row, counters, ...ranges, epochs, tailFirstRow, holes, droppedLetters, resealed }
     tail.putState('progress', progress)
   }
+  if (state.recalls.dirty) tail.putState('recalls', state.recalls.state)
   if (state.catalogueDirty) tail.putState('catalogue', state.closed)
   if (state.times.dirty) {
     const times: TimesState = { ...state.times.state, letters: state.letters.runs }
@@ -166,13 +169,14 @@ export function stateWritten(state: StoreState): void {
   state.dirty = false
   state.catalogueDirty = false
   state.ledger.dirty = false
+  state.recalls.dirty = false
   state.times.stored()
 }
 
 /** Commit what is behind, when something is. */
 export function flushState(state: StoreState): void {
-  const { dirty, catalogueDirty, ledger, times, fold } = state
-  if (!dirty && !catalogueDirty && !ledger.dirty && !times.dirty && fold.closed.length === 0) return
+  const { dirty, catalogueDirty, ledger, times, recalls, fold } = state
+  if (!dirty && !catalogueDirty && !ledger.dirty && !times.dirty && !recalls.dirty && fold.closed.length === 0) return
   const written = state.tail.transaction(() => {
     writeState(state)
     return writeFold(state)

@@ -6,7 +6,7 @@
  */
 import type { LossRange } from '@tributary/shared/batch/batch'
 import { messageOf } from '@tributary/shared/errors'
-import type { Lane } from '@tributary/shared/protocol'
+import type { Lane, Recall } from '@tributary/shared/protocol'
 import type { BootTrust } from '../time/agent-clock.ts'
 import type { BufferStats, Receipt, SealedBatch, StoredDeadLetter } from './buffer.ts'
 import { commitGroup } from './commit.ts'
@@ -17,6 +17,7 @@ import { windowStats } from './fold.ts'
 import { foldOnTick } from './fold-forward.ts'
 import type { Group } from './group.ts'
 import { openStore, type StoreOptions } from './open-store.ts'
+import { recallStep } from './recall.ts'
 import { setTailAside } from './repair.ts'
 import { reseal } from './reseal.ts'
 import { rotateWhenFull } from './rotate.ts'
@@ -36,6 +37,7 @@ export type StoreRequest =
   | { readonly op: 'reseal'; readonly epoch: number; readonly seq: number }
   | { readonly op: 'settle'; readonly epoch: number; readonly settled: number }
   | { readonly op: 'trust'; readonly trust: BootTrust }
+  | { readonly op: 'recall'; readonly recall: Recall }
   | { readonly op: 'stats' }
   | { readonly op: 'deadLetters'; readonly limit: number }
   | { readonly op: 'dropDeadLetters'; readonly ids: readonly number[] }
@@ -55,6 +57,7 @@ export interface StoreResults {
   acknowledge: undefined
   reseal: SealedBatch | null
   settle: number
+  recall: boolean
   trust: undefined
   stats: StoreStats
   deadLetters: readonly StoredDeadLetter[]
@@ -131,6 +134,8 @@ export class Store {
       case 'trust':
         gainTrust(state, request.trust)
         return undefined
+      case 'recall':
+        return recallStep(state, request.recall)
       case 'stats':
         return this.stats()
       case 'deadLetters':

@@ -211,6 +211,7 @@ const gauges: readonly Definition[] = [
   one('uplink_lanes_apart', '1 while live readings go before a backlog', status =>
     status.uplink === null ? null : Number(status.uplink.apart),
   ),
+  one('uplink_recalls_open', 'Recalls of the hub to be worked on', status => status.uplink?.recalls.open),
   one('uplink_credits', 'Backlog batches that the hub takes at once', status => status.uplink?.credits),
   one(
     'uplink_drain_readings_per_second',

@@ -65,6 +65,7 @@ export const drainingStatus: AgentStatus = {
     sentAgain: 0,
     resealed: 1,
     credits: 8,
+    recalls: { open: 1, done: 4 },
     desiredConfigVersion: null,
   },
   rssBytes: 1e8,

@@ -67,5 +67,7 @@ export interface UplinkStatus {
   readonly resealed: number
   /** Backlog batches that the hub takes at once. */
   readonly credits: number
+  /** What the hub asks back: to be worked on, and done since the start. */
+  readonly recalls: { readonly open: number; readonly done: number }
   readonly desiredConfigVersion: number | null
 }

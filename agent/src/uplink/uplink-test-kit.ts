@@ -3,7 +3,7 @@ import type { KeyObject } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { TributaryError } from '@tributary/shared/errors'
-import { fields, type Lane, parseBatchField, paths } from '@tributary/shared/protocol'
+import { fields, type Lane, parseBatchField, paths, type Recall } from '@tributary/shared/protocol'
 import { signResponse, verifyRequest } from '@tributary/shared/signature'
 import { generateKeyPair } from '@tributary/shared/signature-keys'
 import type { BufferStats, SealedBatch } from '../buffer/buffer.ts'
@@ -18,6 +18,8 @@ export class MemoryBuffer implements UplinkBuffer {
   epoch = 5
   readonly sealed: SealedBatch[] = []
   readonly acknowledged: number[] = []
+  /** Ids in the order of the steps; a recall takes two. */
+  readonly recallSteps: number[] = []
   readonly settledCalls: number[] = []
   failure: TributaryError | null = null
   newestUs = Date.now() * 1000
@@ -89,6 +91,12 @@ export class MemoryBuffer implements UplinkBuffer {
     this.#settled = settled
     for (const { seq } of lost) this.#pending.add(seq)
     return lost.length
+  }
+
+  async recall(recall: Recall): Promise<boolean> {
+    this.#check()
+    this.recallSteps.push(recall.id)
+    return this.recallSteps.filter(id => id === recall.id).length >= 2
   }
 
   async stats(): Promise<BufferStats> {

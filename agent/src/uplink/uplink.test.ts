@@ -203,6 +203,24 @@ describe('draining', () => {
     await until(() => buffer.acknowledged.length === 2)
   })
 
+  test('what the hub asks back is worked on to its end, once, however often it is named', async () => {
+    const recalls = [5, 6].map(id => ({ id, device: 'press', metric: 'force', fromUs: 0, toUs: 9 }))
+    const named = { accepted: 1, rejected: [], settled: 1, desiredConfigVersion: 0, credits: 1, recalls }
+    const odd = [...recalls, { ...recalls[0], id: -1 }, { ...recalls[0], id: 9, device: '' }, null]
+    for (const list of [odd, recalls, []]) {
+      hub.behaviours.push((_hub, _batch, _request, response) => answer(response, 200, { ...named, recalls: list }))
+    }
+    buffer.arrive(1)
+    run()
+    await until(() => uplink?.status().recalls.done === 2)
+    for (const count of [2, 3]) {
+      buffer.arrive(1)
+      await until(() => buffer.acknowledged.length === count)
+    }
+    expect(buffer.recallSteps).toEqual([5, 5, 6, 6])
+    expect(uplink?.status().recalls).toEqual({ open: 0, done: 2 })
+  })
+
   test('rejected readings are counted by reason', async () => {
     const rejected = [
       { index: 0, reason: 'future' },

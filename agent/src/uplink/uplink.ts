@@ -8,6 +8,7 @@
  * - Batches go one after another, in order, while all of it could be sent within `inOrderBelowMs`. Above that the lanes go apart
  *   (supply.ts): the live one may always have a batch in flight, beside it the backlog as many as the hub gives credits, at most
  *   `maxInFlight`.
+ * - What the hub asks back (recalls.ts) is taken from the buffer while there is no more than a batch to send.
  * - The bytes of all requests keep to `maxBytesPerS` (bandwidth.ts); when there is room for one, the live lane has it first.
  * - While no time is trusted the hub is asked for its time before anything else leaves (hub-time.ts): what is in the buffer waits for it.
  * - Waits are jittered and bounded (pace.ts), a refused batch does not stop the others (outbox.ts), and a falling `settled` brings
@@ -15,7 +16,7 @@
  * - All waiting is by the monotonic clock; only `created`, the lane and what people see look at the hub's time (hub-clock.ts).
  */
 import { isTributaryError, messageOf } from '@tributary/shared/errors'
-import type { Lane } from '@tributary/shared/protocol'
+import type { Lane, Recall } from '@tributary/shared/protocol'
 import type { Buffer } from '../buffer/buffer.ts'
 import { HubConnection } from '../identity/hub-connection.ts'
 import { findProxy } from '../identity/hub-proxy.ts'
@@ -29,6 +30,7 @@ import { DrainEstimate } from './drain-estimate.ts'
 import { HubTime } from './hub-time.ts'
 import { Outbox, type Outgoing } from './outbox.ts'
 import { Pace } from './pace.ts'
+import { Recalls } from './recalls.ts'
 import { SettledFloors } from './settled-floors.ts'
 import { laneOf, sendBatch } from './signed-exchange.ts'
 import { lookEveryMs, Supply } from './supply.ts'
@@ -48,7 +50,7 @@ export interface UplinkLog {
 export interface UplinkOptions {
   readonly buffer: Pick<
     Buffer,
-    'seal' | 'split' | 'pending' | 'isPending' | 'acknowledge' | 'reseal' | 'settle' | 'stats'
+    'seal' | 'split' | 'pending' | 'isPending' | 'acknowledge' | 'reseal' | 'settle' | 'recall' | 'stats'
   >
   readonly identity: Identity
   readonly config: UplinkConfig
@@ -78,6 +80,7 @@ export class Uplink {
   readonly #hubTime: HubTime | null
   readonly #tally = new Tally()
   readonly #floors: SettledFloors
+  readonly #recalls: Recalls
   readonly #wakeup = new Wakeup()
   readonly #stop = new AbortController()
   readonly #underWay = new Set<Promise<void>>()
@@ -99,6 +102,7 @@ export class Uplink {
     this.#outbox = new Outbox(config.heldBackoff, random)
     this.#pace = new Pace(config.backoff, config.refusedRetryMs, random)
     this.#floors = new SettledFloors(config.settledFallMs)
+    this.#recalls = new Recalls({ buffer, onDone: recall => this.#recalled(recall) })
     this.#bandwidth = new Bandwidth(config.maxBytesPerS)
     this.#estimate = new DrainEstimate(config.maxReadings, config.maxBytesPerS)
     const parts = { buffer, config, outbox: this.#outbox, estimate: this.#estimate }
@@ -193,7 +197,8 @@ export class Uplink {
       }
       waitMs = Math.min(waitMs, this.#outbox.heldDueInMs(this.#clock.monotonicMs(), lanes) ?? waitMs, lookAgainMs)
     }
-    return waitMs
+    const isQuiet = this.#supply.backlogReadings <= this.#config.maxReadings
+    return isQuiet && (await this.#recalls.step()) ? 0 : waitMs
   }
 
   /** Nothing else leaves meanwhile; returns how long there is nothing to do, ms. */
@@ -307,6 +312,7 @@ export class Uplink {
     this.#supply.stored(readings)
     this.#estimate.stored({ readings, bytes: body.length }, receivedAtMs - sentAtMs, receivedAtMs)
     this.#credits = Math.max(1, answer.credits)
+    this.#recalls.hear(answer.recalls)
     if (this.#floors.heard(epoch, answer.settled, sentAtMs, receivedAtMs)) await this.#settle(epoch, answer.settled)
   }
 
@@ -401,6 +407,10 @@ export class Uplink {
     return Math.max(1, this.#pace.waitMs(nowMs))
   }
 
+  #recalled({ id, device, metric }: Recall): void {
+    this.#options.log.info({ recall: id, device, metric }, 'what the hub asked back is in the buffer to be sent')
+  }
+
   #clockCorrected(): void {
     this.#hubTime?.askSoon()
     const offsetMs = this.#clock.offsetMs()
@@ -435,6 +445,7 @@ export class Uplink {
       sentAgain: this.#tally.again,
       resealed: this.#tally.resealed,
       credits: this.#credits,
+      recalls: { open: this.#recalls.open, done: this.#recalls.done },
       desiredConfigVersion: this.#tally.desiredConfigVersion,
     }
   }

@@ -13,7 +13,8 @@
  * Nothing here drops a batch: only `stored` ends one.
  */
 import type { ErrorCode } from '@tributary/shared/errors'
-import type { BatchAnswer } from '@tributary/shared/protocol'
+import { type BatchAnswer, maxRecallsInAnswer, type Recall } from '@tributary/shared/protocol'
+import { limits } from '@tributary/shared/reading'
 import type { HubAnswer } from '../identity/hub-connection.ts'
 import { parseProblem } from '../identity/problem.ts'
 
@@ -31,9 +32,10 @@ export interface Setback {
   readonly retryAfterS: number | null
 }
 
-export interface ReadAnswer extends Omit<BatchAnswer, 'rejected'> {
+export interface ReadAnswer extends Omit<BatchAnswer, 'rejected' | 'recalls'> {
   /** Readings and aggregates refused, by reason. */
   readonly rejected: ReadonlyMap<string, number>
+  readonly recalls: readonly Recall[]
 }
 
 /** Statuses that speak about the batch, not about the agent. */
@@ -68,7 +70,22 @@ function readBatchAnswer(body: Uint8Array, entries: number): ReadAnswer | null {
   const { accepted, settled, desiredConfigVersion, credits } = value
   if (!rejected || !isCount(accepted) || !isCount(settled) || !isCount(desiredConfigVersion) || !isCount(credits))
     return null
-  return { accepted, settled, desiredConfigVersion, credits, rejected }
+  return { accepted, settled, desiredConfigVersion, credits, rejected, recalls: readRecalls(value.recalls) }
+}
+
+/** What does not read as a recall is passed over: the batch is stored all the same. */
+function readRecalls(value: unknown): Recall[] {
+  return Array.isArray(value) ? value.slice(0, maxRecallsInAnswer).filter(isRecall) : []
+}
+
+function isRecall(value: unknown): value is Recall {
+  if (typeof value !== 'object' || value === null) return false
+  const { id, device, metric, fromUs, toUs } = value as Record<string, unknown>
+  return isCount(id) && isName(device) && isName(metric) && Number.isSafeInteger(fromUs) && Number.isSafeInteger(toUs)
+}
+
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= limits.nameBytes
 }
 
 function countReasons(rejected: readonly unknown[], entries: number): Map<string, number> | null {
