@@ -20,11 +20,13 @@ export interface SeriesMark {
   readonly readings: number
   /** Highest id of its segments until then. */
   readonly segmentId: number
+  /** Parts of aggregates stored until then. */
+  readonly aggregates: number
 }
 
 export interface NewPoints {
   readonly mark: SeriesMark
-  /** Numbers and booleans that are not bad, by time; null when it cannot be told which, or when more than `maxPoints` came. */
+  /** Numbers and booleans that are not bad, by time; null when it cannot be told which, when more than `maxPoints` came, or aggregates. */
   readonly points: { readonly tsMs: readonly number[]; readonly value: readonly number[] } | null
 }
 
@@ -36,7 +38,7 @@ export const givenWithinMs = 8 * 86_400_000
 /** How these series stand now; those that have no readings yet too. */
 export async function markSeries(pool: Pool, seriesIds: readonly number[], nowMs: number): Promise<SeriesMark[]> {
   const { rows } = await pool.query<SeriesMark>(
-    `select series_id as "seriesId", coalesce(l.readings, 0) as readings,
+    `select series_id as "seriesId", coalesce(l.readings, 0) as readings, coalesce(l.aggregates, 0) as aggregates,
             (select coalesce(max(g.segment_id), 0) from segment g where g.series_id = w.series_id and g.t0 >= $2) as "segmentId"
        from unnest($1::int[]) as w (series_id) left join series_latest l using (series_id)`,
     [seriesIds, new Date(nowMs - givenWithinMs)],
@@ -50,19 +52,19 @@ interface Row extends SeriesMark {
   readonly value: number[] | null
 }
 
-/** Of the series that got readings since their marks. */
+/** Of the series that got readings or aggregates since their marks. */
 export async function readNewPoints(pool: Pool, marks: readonly SeriesMark[], nowMs: number): Promise<NewPoints[]> {
   if (marks.length === 0) return []
   const { rows } = await pool.query<Row>(
-    `select w.series_id as "seriesId", l.readings, greatest(w.segment_id, found.segment_id) as "segmentId", told, points."tsMs", points.value
-       from unnest($1::int[], $2::int8[], $3::int8[]) as w (series_id, readings, segment_id)
-       join series_latest l on l.series_id = w.series_id and l.readings > w.readings
+    `select w.series_id as "seriesId", l.readings, l.aggregates, greatest(w.segment_id, found.segment_id) as "segmentId", told, points."tsMs", points.value
+       from unnest($1::int[], $2::int8[], $3::int8[], $5::int8[]) as w (series_id, readings, segment_id, aggregates)
+       join series_latest l on l.series_id = w.series_id and (l.readings > w.readings or l.aggregates > w.aggregates)
       cross join lateral (
         select sum(g.n) as readings, max(g.segment_id) as segment_id from segment g
          where g.series_id = w.series_id and g.t0 >= $4 and g.segment_id > w.segment_id
       ) found
       cross join lateral (
-        select found.readings is not null and found.readings = l.readings - w.readings and found.readings <= ${maxPoints} as told
+        select l.aggregates = w.aggregates and found.readings is not null and found.readings = l.readings - w.readings and found.readings <= ${maxPoints} as told
       ) judged
        left join lateral (
         select array_agg(us / 1000.0::float8 order by us, segment_id, i) as "tsMs", array_agg(v order by us, segment_id, i) as value
@@ -78,6 +80,7 @@ export async function readNewPoints(pool: Pool, marks: readonly SeriesMark[], no
       marks.map(({ readings }) => readings),
       marks.map(({ segmentId }) => segmentId),
       new Date(nowMs - givenWithinMs),
+      marks.map(({ aggregates }) => aggregates),
     ],
   )
   return rows.map(({ told, tsMs, value, ...mark }) => ({

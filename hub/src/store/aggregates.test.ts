@@ -11,6 +11,7 @@ import { listPartitions } from '../database/partitions.ts'
 import { testDatabase } from '../database/test-database.ts'
 import type { JudgedBatch } from '../log/effect.ts'
 import { column, makeAgents, makeBatch, type TestBatch, windows } from '../log/test-batches.ts'
+import { markSeries, readNewPoints } from '../query/new-points.ts'
 import { readMinutes } from '../query/read-minutes.ts'
 import { readPoints } from '../query/read-points.ts'
 import { numbersOf } from './aggregates.ts'
@@ -220,7 +221,9 @@ test('batches in any order, repeated, with windows in parts, give the same rows'
               `select metric, a.* from aggregate a join series using (series_id) order by metric, start, size_us, hop_us`,
             ),
             await minuteRows(),
-            await select('select * from series_latest order by series_id'),
+            await select(
+              'select series_id, readings, ts_us, value, text, quality from series_latest order by series_id',
+            ),
           ])
         }
         expect(outcomes[1]).toEqual(outcomes[0])
@@ -368,12 +371,22 @@ describe('points', () => {
   })
 })
 
+test('who looks at a series hears that aggregates came', async () => {
+  await storeReadings(column('temp', [startUs], [1]))
+  const marks = await markSeries(database.pool, [1], nowMs)
+  expect(await readNewPoints(database.pool, marks, nowMs)).toEqual([])
+  await storeAggregates(windows('temp', minuteUs, [{ startUs, readings: readings(startUs, 2) }]))
+  const [news] = await readNewPoints(database.pool, marks, nowMs)
+  expect(news).toMatchObject({ points: null, mark: { seriesId: 1, readings: 1, aggregates: 1 } })
+  expect(await readNewPoints(database.pool, [news!.mark], nowMs)).toEqual([])
+})
+
 test('a series is known by the last reading of its newest aggregate, and its agent by that time', async () => {
   const given = readings(startUs, 10)
   await storeAggregates(windows('temp', minuteUs, [{ startUs, readings: given }]))
   const { tsUs, value } = given.at(-1)!
   expect(await select('select * from series_latest')).toEqual([
-    { series_id: 1, readings: 0, ts_us: tsUs, value, text: null, quality: 0 },
+    { series_id: 1, readings: 0, ts_us: tsUs, value, text: null, quality: 0, aggregates: 1 },
   ])
   expect(await select('select last_reading_us from agent')).toEqual([{ last_reading_us: tsUs }])
   await storeReadings(column('temp', [tsUs], [77], [1]))

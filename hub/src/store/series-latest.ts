@@ -1,5 +1,5 @@
 /**
- * The newest reading of each series, stored or the last of an aggregate, and how many were stored: one row a series, in the transaction
+ * The newest reading of each series, stored or the last of an aggregate, and how many were stored of both: one row a series, in the transaction
  * of the readings.
  */
 import type { PoolClient } from 'pg'
@@ -26,10 +26,11 @@ export async function writeLatest(
   if (rows.length === 0) return
   await tx.query({
     name: 'write-latest',
-    text: `insert into series_latest as l (series_id, readings, ts_us, value, text, quality)
-           select * from unnest($1::int[], $2::int8[], $3::int8[], $4::float8[], $5::text[], $6::int2[])
+    text: `insert into series_latest as l (series_id, readings, ts_us, value, text, quality, aggregates)
+           select * from unnest($1::int[], $2::int8[], $3::int8[], $4::float8[], $5::text[], $6::int2[], $7::int8[])
            on conflict (series_id) do update set
              readings = l.readings + excluded.readings,
+             aggregates = l.aggregates + excluded.aggregates,
              ts_us = greatest(l.ts_us, excluded.ts_us),
              value = case when ${isNewer} then excluded.value else l.value end,
              text = case when ${isNewer} then excluded.text else l.text end,
@@ -41,6 +42,7 @@ export async function writeLatest(
       rows.map(({ value }) => value),
       rows.map(({ text }) => text),
       rows.map(({ quality }) => quality),
+      rows.map(({ aggregates }) => aggregates),
     ],
   })
 }
@@ -55,6 +57,7 @@ interface Newest {
   readonly value: number | null
   readonly text: string | null
   readonly quality: number
+  readonly aggregates: number
 }
 
 function newestOfEach(stored: readonly SeriesSegments[], folded: readonly SeriesAggregateRows[]): Newest[] {
@@ -64,13 +67,14 @@ function newestOfEach(stored: readonly SeriesSegments[], folded: readonly Series
       seriesId,
       readings: countReadings(segments),
       ...lastReading(segments.at(-1) as Segment),
+      aggregates: 0,
     })
   }
   for (const { seriesId, aggregates } of folded) {
-    const last = lastReadingOf(aggregates)
-    const known = newest.get(seriesId)
-    if (known !== undefined && known.tsUs >= last.tsUs) continue
-    newest.set(seriesId, { seriesId, readings: known?.readings ?? 0, ...last, text: null, quality: 0 })
+    const last = { seriesId, readings: 0, ...lastReadingOf(aggregates), text: null, quality: 0, aggregates: 0 }
+    const known = newest.get(seriesId) ?? last
+    const later = known.tsUs >= last.tsUs ? known : { ...last, readings: known.readings }
+    newest.set(seriesId, { ...later, aggregates: known.aggregates + aggregates.length })
   }
   return [...newest.values()].sort((a, b) => a.seriesId - b.seriesId)
 }
