@@ -6,13 +6,14 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 
-const produceKey = 0
+/** The protocol's numbers of two requests. */
+const apiKeys = { produce: 0, fetch: 1 } as const
 
 export class KafkaProxy {
   private readonly server: Server
   private readonly sockets = new Set<Socket>()
   private brokerPort = 0
-  private answersToLose = 0
+  private readonly toLose: number[] = []
 
   private constructor(server: Server) {
     this.server = server
@@ -36,9 +37,9 @@ export class KafkaProxy {
     this.brokerPort = port
   }
 
-  /** The next PRODUCE arrives, its answer does not. */
-  loseNextProduceAnswer(): void {
-    this.answersToLose++
+  /** The next request of this kind arrives, its answer does not. */
+  loseNextAnswer(request: keyof typeof apiKeys): void {
+    this.toLose.push(apiKeys[request])
   }
 
   async close(): Promise<void> {
@@ -51,8 +52,9 @@ export class KafkaProxy {
     const broker = connect(this.brokerPort, '127.0.0.1')
     const lost = new Set<number>()
     onFrame(client, frame => {
-      if (frame.readInt16BE(4) === produceKey && this.answersToLose > 0) {
-        this.answersToLose--
+      const place = this.toLose.indexOf(frame.readInt16BE(4))
+      if (place >= 0) {
+        this.toLose.splice(place, 1)
         lost.add(frame.readInt32BE(8))
       }
       broker.write(frame)

@@ -10,7 +10,7 @@ import { startTestKafka } from '../../../test/services/test-kafka.ts'
 import { consuming, RecordingConsumer, until } from './event-log.suite.ts'
 import { topics } from './event-log.ts'
 import { kafkaClient } from './kafka-client.ts'
-import { KafkaLog } from './kafka-log.ts'
+import { KafkaLog, type KafkaLogOptions } from './kafka-log.ts'
 import { KafkaReader } from './kafka-reader.ts'
 import { openTestKafkaLog, testKafkaOptions } from './test-kafka-log.ts'
 
@@ -40,14 +40,17 @@ async function values(kafka: Kafka, topic: string, partition: number): Promise<s
   return found
 }
 
-test('one lost answer: an idempotent producer of kafkajs says that a record is stored which is not; an append does not', async () => {
+/** A broker that is reached through a proxy alone. */
+async function startBehindProxy(): Promise<{ proxy: KafkaProxy; options: KafkaLogOptions }> {
   const proxy = await KafkaProxy.listen()
   cleanup.defer(() => proxy.close())
-  const { service } = cleanup.use(
-    await startTestKafka({ advertised: proxy.port, direct: port => proxy.forwardTo(port) }),
-  )
-  expect(service.brokers).toHaveLength(1)
-  const options = { ...testKafkaOptions(), brokers: [`127.0.0.1:${proxy.port}`], partitions: 1, requestTimeoutMs: 1000 }
+  cleanup.use(await startTestKafka({ advertised: proxy.port, direct: port => proxy.forwardTo(port) }))
+  return { proxy, options: { ...testKafkaOptions(), brokers: [`127.0.0.1:${proxy.port}`], partitions: 1 } }
+}
+
+test('one lost answer: an idempotent producer of kafkajs says that a record is stored which is not; an append does not', async () => {
+  const { proxy, options: slow } = await startBehindProxy()
+  const options = { ...slow, requestTimeoutMs: 1000 }
   const kafka = kafkaClient(options)
   const admin = await connectAdmin(kafka)
   await admin.createTopics({ topics: [{ topic: 'naive', numPartitions: 1 }], waitForLeaders: true })
@@ -55,14 +58,14 @@ test('one lost answer: an idempotent producer of kafkajs says that a record is s
   const naive = kafka.producer({ idempotent: true, maxInFlightRequests: 5 })
   await naive.connect()
   cleanup.defer(() => naive.disconnect())
-  proxy.loseNextProduceAnswer()
+  proxy.loseNextAnswer('produce')
   const send = (value: string) => naive.send({ topic: 'naive', acks: -1, messages: [{ key: 'k', value }] })
   await Promise.all(['a', 'b', 'c'].map(send))
   expect(new Set(await values(kafka, 'naive', 0))).not.toEqual(new Set(['a', 'b', 'c']))
 
   const log = await KafkaLog.open(options)
   cleanup.defer(() => log.close())
-  proxy.loseNextProduceAnswer()
+  proxy.loseNextAnswer('produce')
   const append = (value: string) => log.append(topics.batches, 'k', Buffer.from(value))
   const appended = [append('a')]
   await sleep(50) // `b` and `c` come while `a` waits for its answer
@@ -124,6 +127,24 @@ test('a leader that moves: a send of kafkajs over two partitions resolves withou
     expect(Buffer.from(record?.bytes ?? []).toString()).toBe(`after key ${n}`)
   }
 }, 240_000)
+
+test('a consumer that gets no answer any more is replaced long before its request times out', async () => {
+  const { proxy, options } = await startBehindProxy()
+  const errors: string[] = []
+  const log = await KafkaLog.open({ ...options, onError: error => errors.push((error as Error).message) })
+  cleanup.defer(() => log.close())
+  const consumer = new RecordingConsumer()
+  const run = consuming(log, consumer)
+  await log.append(topics.batches, 'key', Buffer.from('heard'))
+  await until(() => consumer.seen.length === 1)
+  proxy.loseNextAnswer('fetch')
+  await sleep(1000) // its FETCH waits 250 ms for records: the next one has been sent
+  const { offset } = await log.append(topics.batches, 'key', Buffer.from('lost on the way'))
+  await until(() => consumer.seen.length === 2)
+  await run.stop()
+  expect(consumer.seen[1]).toMatchObject({ offset, text: 'lost on the way' })
+  expect(errors).toContainEqual(expect.stringMatching(/does not fetch 1 records of .*batches\/0/))
+}, 120_000)
 
 test('records deleted before they were read: a consumer of kafkajs jumps over those that are left; ours is told and gets them', async () => {
   await using under = await openTestKafkaLog({ partitions: 1 })
