@@ -21,6 +21,8 @@ export interface KafkaNodePorts {
   readonly controller: number
   /** Where clients log in over TLS; only with `secure`. */
   readonly secure?: number
+  /** Where clients are told to go instead of `client`: a proxy before it. */
+  readonly advertised?: number
 }
 
 export interface KafkaOptions {
@@ -180,7 +182,7 @@ export class KafkaService implements Service {
 
   private properties(index: number): string {
     const { nodes, secure } = this.options
-    const { client, controller, secure: securePort } = nodes[index]!
+    const { client, controller, secure: securePort, advertised = client } = nodes[index]!
     const copies = Math.min(nodes.length, 3)
     const settings = {
       'process.roles': 'broker,controller',
@@ -192,7 +194,7 @@ export class KafkaService implements Service {
         ...(secure ? [`SECURE://127.0.0.1:${securePort}`] : []),
       ].join(','),
       'advertised.listeners': [
-        `PLAINTEXT://127.0.0.1:${client}`,
+        `PLAINTEXT://127.0.0.1:${advertised}`,
         ...(secure ? [`SECURE://127.0.0.1:${securePort}`] : []),
       ].join(','),
       'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL',

@@ -11,11 +11,27 @@ export interface TestKafka extends AsyncDisposable {
   readonly secureBroker: string
 }
 
-export async function startTestKafka(options: { brokers?: number; secure?: KafkaSecurity } = {}): Promise<TestKafka> {
+export interface TestKafkaOptions {
+  /** Default 1. */
+  readonly brokers?: number
+  readonly secure?: KafkaSecurity
+  /** Port of a proxy before the lone broker. */
+  readonly advertised?: number
+  /** Told the lone broker's own port before it starts. */
+  readonly direct?: (port: number) => void
+}
+
+export async function startTestKafka(options: TestKafkaOptions = {}): Promise<TestKafka> {
   const folder = mkdtempSync(join(tmpdir(), 'tributary-kafka-'))
   const nodes = []
   for (let index = 0; index < (options.brokers ?? 1); index++)
-    nodes.push({ client: await freePort(), controller: await freePort(), secure: await freePort() })
+    nodes.push({
+      client: await freePort(),
+      controller: await freePort(),
+      secure: await freePort(),
+      ...(options.advertised !== undefined && { advertised: options.advertised }),
+    })
+  options.direct?.(nodes[0]!.client)
   const service = new KafkaService({ folder, nodes, ...(options.secure && { secure: options.secure }) })
   const dispose = async () => {
     await service.stop()

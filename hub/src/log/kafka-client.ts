@@ -19,16 +19,18 @@ export interface KafkaClientOptions {
     readonly username: string
     readonly password: string
   } | null
+  /** A request that is not answered for this long is sent again. Default 30,000. */
+  readonly requestTimeoutMs?: number
   /** What kafkajs warns of and tries again. */
   readonly onWarning?: (message: string) => void
 }
 
-export function kafkaClient({ brokers, tls, sasl, onWarning }: KafkaClientOptions): Kafka {
+export function kafkaClient({ brokers, tls, sasl, requestTimeoutMs = 30_000, onWarning }: KafkaClientOptions): Kafka {
   const config: KafkaConfig = {
     clientId: 'tributary-hub',
     brokers: [...brokers],
     connectionTimeout: 3000,
-    requestTimeout: 30_000,
+    requestTimeout: requestTimeoutMs,
     // A wait is capped, so that a broker that is back is found within seconds; about 15 s in all before it gives up.
     retry: { initialRetryTime: 100, maxRetryTime: 2000, retries: 10 },
     ...(tls && { ssl: tlsOptions(tls) }),

@@ -32,6 +32,9 @@ export interface KafkaLogOptions extends KafkaClientOptions, TopicSettings {
   readonly onError?: (error: unknown) => void
 }
 
+/** The same warning is passed on once in this time: a broker that is away makes hundreds a minute. */
+const warnEveryMs = 30_000
+
 const defaultTimes: MemberTimes = { sessionMs: 30_000, heartbeatMs: 3000, stallMs: 30_000 }
 
 export class KafkaLog implements EventLog {
@@ -42,6 +45,7 @@ export class KafkaLog implements EventLog {
   private readonly appender: KafkaAppender
   /** Of each topic, as found at the start. */
   private readonly partitions = new Map<Topic, number>()
+  private readonly warnedAt = new Map<string, number>()
   private readonly closing = new AbortController()
   private readonly consuming = new Set<Promise<void>>()
 
@@ -158,6 +162,10 @@ export class KafkaLog implements EventLog {
   }
 
   private noteWarning(message: string): void {
+    const now = performance.now()
+    if (now - (this.warnedAt.get(message) ?? Number.NEGATIVE_INFINITY) < warnEveryMs) return
+    if (this.warnedAt.size > 100) this.warnedAt.clear()
+    this.warnedAt.set(message, now)
     this.options.onWarning?.(message)
   }
 }

@@ -6,6 +6,7 @@
  * make a weak one.
  */
 import { TributaryError } from '@tributary/shared/errors'
+import { retry } from '@tributary/shared/retry'
 import type { Admin, DescribeConfigResponse } from 'kafkajs'
 import { kafkajs } from './kafkajs.ts'
 
@@ -25,10 +26,23 @@ const forever = -1
 
 /** Make the topic if it is not there; its number of partitions. Throws `config` for a topic that is weaker than wanted. */
 export async function ensureTopic(admin: Admin, topic: string, settings: TopicSettings): Promise<number> {
-  await createTopic(admin, topic, settings)
-  const partitions = await growTopic(admin, topic, settings)
-  await checkTopic(admin, topic, settings)
-  return partitions
+  return await retry(
+    async () => {
+      await createTopic(admin, topic, settings)
+      const partitions = await growTopic(admin, topic, settings)
+      await checkTopic(admin, topic, settings)
+      return partitions
+    },
+    { ...patience, signal: new AbortController().signal, retryable: isOnItsWay },
+  )
+}
+
+/** Brokers hear of a topic one after the other; another hub may make or widen it at the same time. */
+const patience = { tries: 20, baseMs: 200, capMs: 1000 }
+const onTheirWay = ['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE', 'INVALID_PARTITIONS']
+
+function isOnItsWay(error: unknown): boolean {
+  return onTheirWay.includes((error as { type?: string }).type ?? '')
 }
 
 async function createTopic(admin: Admin, topic: string, settings: TopicSettings): Promise<void> {
