@@ -1,4 +1,7 @@
+import { cpSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Reading, Value } from '@tributary/shared/reading'
+import Database from 'better-sqlite3'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { ClosedPart } from '../aggregate/open-parts.ts'
@@ -217,6 +220,42 @@ describe('a file that is mostly parts of windows', () => {
     expect(state.counters.classes[1]).toMatchObject({ class: 'aggregate', accepted: 400, folded: 2, evicted: 398 })
     expect(state.unsealed.readings).toBe(0)
     expect(finished(state).parts).toHaveLength(2)
+  })
+})
+
+describe('a damaged tail', () => {
+  function withoutRows(state: StoreState, rows: readonly number[]): StoreState {
+    const folder = newFolder()
+    cpSync(state.folder, folder, { recursive: true })
+    const database = new Database(join(folder, '000001.db'))
+    for (const n of rows) database.prepare('DELETE FROM row WHERE n = ?').run(n)
+    database.close()
+    return open(folder, [aggregate])
+  }
+
+  test('a row of aggregates that is missing is made again from the readings, under the same names', () => {
+    const state = open(newFolder(), [aggregate])
+    const readings = [10, 20, 140, 250].map(tsUs => reading('a', tsUs, tsUs))
+    for (const one of readings) commit(state, [one])
+    const { parts } = rowContents(state)
+    const again = withoutRows(state, [4])
+    commit(again, [reading('a', 300, 1)])
+    foldOnTick(again)
+    expect(rowContents(state).parts.map(idOf)).toEqual(['a/0/1'])
+    expect(rowContents(again).parts.slice(0, parts.length)).toEqual(parts)
+    expect(again.counters).toMatchObject({ accepted: 5, folded: 5, evicted: 0 })
+    expect(windowsOf(finished(again).parts)).toEqual(expectedWindows([...readings, reading('a', 300, 1)], 100))
+  })
+
+  test('readings missing before a row of aggregates are counted', () => {
+    const state = open(newFolder(), [aggregate])
+    commit(state, [reading('a', 10, 1)])
+    commit(state, [reading('a', 140, 1), reading('b', 1, 'sent'), reading('b', 2, 'sent')])
+    commit(state, [])
+    expect(rowContents(state).parts).toHaveLength(1)
+    const again = withoutRows(state, [2])
+    expect(again.counters.classes[0]).toMatchObject({ class: 'raw', stored: 0, evicted: 2 })
+    expect(again.unsealed.readings).toBe(1)
   })
 })
 

@@ -10,7 +10,7 @@ import { type Inherited, isKnownHole } from './open-tail.ts'
 import { noteUnplaced } from './place.ts'
 import { holds, touches } from './ranges.ts'
 import { decodeReceipts } from './receipts.ts'
-import { decodeRow, decodeRowCounters } from './row-codec.ts'
+import { decodeRow, decodeRowCounters, Mark } from './row-codec.ts'
 import { filePath, fileToRead, loseUnsealed, type StoreState } from './state.ts'
 import { isDamage } from './storage-error.ts'
 import { type BatchEntry, classesOfRow, type StoredRow } from './stored-records.ts'
@@ -40,7 +40,7 @@ export function replayTail(state: StoreState, progressRow: number, inherited: In
       const before = data ?? lastClosedRow(state)?.data ?? null
       const keptBefore = before ? everKept(decodeRowCounters(before)) : noReadings
       const keptBetween = minus(everKept(decodeRowCounters(row.data)), keptBefore)
-      holes.push({ from: n + 1, to: row.n - 1, classes: minus(keptBetween, classesOfRow(row)) })
+      holes.push({ from: n + 1, to: row.n - 1, classes: minus(keptBetween, countedWith(row)) })
     }
     n = row.n
     data = row.data
@@ -61,6 +61,12 @@ export function replayTail(state: StoreState, progressRow: number, inherited: In
   const certain = inherited === null && gaps.length === 0 && !sealedMore(state)
   for (const hole of holes) loseHole(state, hole, certain)
   for (const { epoch, fromSeq, toSeq } of gaps) loseSeqs(state, epoch, fromSeq, toSeq)
+}
+
+/** What a row added to the counters: nothing when it holds aggregates, or copies of held readings that were asked back. */
+function countedWith(row: StoredRow): ClassCounts {
+  const { columns, rest } = decodeRow(row.data)
+  return rest || columns.marks.includes(Mark.recalled) ? noReadings : classesOfRow(row)
 }
 
 /** The row before the tail's first; null when there is none, or it cannot be read. */
