@@ -51,7 +51,7 @@ export interface BufferConfig {
   readonly ballastBytes: number
   /** What is done with which readings; the first that matches holds. Default none: all are sent as they are. */
   readonly policies: readonly Policy[]
-  /** Memory of open windows; above it the oldest close early. At most, and by default, an eighth of `fileBytes`, no more than 4 MiB. */
+  /** Memory of open windows; above it those open longest close early. At most a quarter of `fileBytes`; default that, no more than 4 MiB. */
   readonly maxOpenBytes: number
   /** Run SQLite in a worker thread, so that a slow disk never blocks the event loop. Default true. */
   readonly worker: boolean
@@ -81,7 +81,7 @@ export function bufferConfig(given: Partial<BufferConfig> & { readonly folder: s
     maxReceipts: Math.min(20_000, Math.floor(fileBytes / 64)),
     ballastBytes: 4 * MiB,
     policies: [],
-    maxOpenBytes: Math.min(4 * MiB, Math.floor(fileBytes / 8)),
+    maxOpenBytes: Math.min(4 * MiB, Math.floor(fileBytes / 4)),
     worker: true,
     ...given,
   }
@@ -98,7 +98,7 @@ export function bufferConfig(given: Partial<BufferConfig> & { readonly folder: s
   within('maxDeadLetters', config.maxDeadLetters, 0, 1_000_000)
   within('maxDeadLetterBytes', config.maxDeadLetterBytes, 0, Math.floor(config.fileBytes / 4))
   within('maxReceipts', config.maxReceipts, 0, Math.floor(config.fileBytes / 64))
-  within('maxOpenBytes', config.maxOpenBytes, 0, Math.floor(config.fileBytes / 8))
+  within('maxOpenBytes', config.maxOpenBytes, 0, Math.floor(config.fileBytes / 4))
   within('ballastBytes', config.ballastBytes, 0, 2 ** 32)
   return config
 }

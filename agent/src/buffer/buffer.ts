@@ -83,7 +83,7 @@ export interface SealedBatch {
 export interface BufferStats {
   readonly files: number
   readonly bytes: number
-  /** Readings not yet acknowledged by the hub: unsealed of both lanes, and in sealed batches. */
+  /** Readings not yet acknowledged by the hub: unsealed of both lanes (where a part of a window counts as one), and in sealed batches. */
   readonly backlogReadings: number
   /** In the live range, not sealed. */
   readonly unsealedLive: number

@@ -17,7 +17,7 @@ describe('the configuration of the agent', () => {
   it('the example file stays valid with everything in it switched on', () => {
     const text = exampleText()
       .replace(
-        /^( *)# (name|url|ca_file|password_file|window|file_bytes|max_dead_letter_bytes|max_receipts): /gm,
+        /^( *)# (name|url|ca_file|password_file|window|file_bytes|max_dead_letter_bytes|max_receipts|max_open_windows): /gm,
         '$1$2: ',
       )
       .replaceAll(': []\n', ':\n')

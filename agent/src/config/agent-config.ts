@@ -344,6 +344,13 @@ const buffer = object(
       max: 1_000_000,
       example: 20_000,
     }),
+    max_open_windows: bytes({
+      help: 'Memory of windows that policies fold into, about 800 bytes a series; above it those open longest are sent early, the rest of them as a further part. Without it 4 MiB, or a quarter of file_bytes when that is less.',
+      default: null,
+      min: 0,
+      max: 256 * MiB,
+      example: 4 * MiB,
+    }),
     ballast: bytes({
       help: 'Kept aside, to be able to make room on a full disk.',
       default: 4 * MiB,

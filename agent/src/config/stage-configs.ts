@@ -27,6 +27,7 @@ export function bufferSlice({
     maxDeadLetters: buffer.maxDeadLetters,
     ...(buffer.maxDeadLetterBytes !== null && { maxDeadLetterBytes: buffer.maxDeadLetterBytes }),
     ...(buffer.maxReceipts !== null && { maxReceipts: buffer.maxReceipts }),
+    ...(buffer.maxOpenWindows !== null && { maxOpenBytes: buffer.maxOpenWindows }),
     ballastBytes: buffer.ballast,
     policies: policies.map(policySlice),
   }
