@@ -1,10 +1,12 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { request as httpRequest } from 'node:http'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runProgram } from '@tributary/shared/cli'
 import { pino } from 'pino'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { openPtyPair } from '../../firmware-sim/src/transports/pty.ts'
 import { Agent } from './agent.ts'
 import { program } from './cli/program.ts'
 import { parseAgentConfig } from './config/agent-config.ts'
@@ -20,11 +22,12 @@ afterEach(async () => {
   for (const step of clean.splice(0).reverse()) await step()
 })
 
-const yaml = (more = '') => `data_dir: ${folder}/data\nmqtt: {port: 0}\nhealth: {port: 0}\n${more}`
+const yaml = (more = '', mqttPort = 0) =>
+  `data_dir: ${folder}/data\nmqtt: {port: ${mqttPort}}\nhealth: {port: 0}\n${more}`
 
-async function start(more = ''): Promise<Agent> {
+async function start(more = '', mqttPort = 0): Promise<Agent> {
   const agent = new Agent({
-    config: parseAgentConfig(yaml(more), 'agent.yaml', {}),
+    config: parseAgentConfig(yaml(more, mqttPort), 'agent.yaml', {}),
     version: '0',
     log: pino({ level: 'silent' }),
     sabotage: new Set(),
@@ -147,6 +150,41 @@ decode: {routes: [{topic: 'other/{device}'}]}
     const client = await connect(first, 'c')
     client.publish('sensors/p/t', '1')
     await client.next('puback')
+  })
+
+  it('goes on with what can be heard while a port is taken, a broker refuses and a line is not there', async () => {
+    const taken = createServer(socket => socket.destroy())
+    await new Promise<void>(resolve => taken.listen(0, '127.0.0.1', resolve))
+    clean.push(() => taken.close())
+    const { port } = taken.address() as AddressInfo
+    const line = await openPtyPair()
+    clean.push(() => line.close())
+    const agent = await start(
+      `serial: [{name: here, path: ${line.path}, device: press}, {name: gone, path: ${folder}/none}]
+brokers: [{name: plant, url: 'mqtt://127.0.0.1:${port}', topics: [a/#]}]
+`,
+      port,
+    )
+    line.master.write('{"temp":1}\n')
+    await vi.waitFor(async () => expect((await agent.status()).buffer.counters.stored).toBe(1))
+    const states = async () => Object.fromEntries((await agent.status()).sources.map(one => [one.name, one.state]))
+    await vi.waitFor(async () =>
+      expect(await states()).toEqual({
+        mqtt: 'waiting',
+        'broker:plant': 'waiting',
+        'serial:here': 'running',
+        'serial:gone': 'waiting',
+      }),
+    )
+    const health = `http://127.0.0.1:${agent.healthPort}`
+    expect(await (await fetch(`${health}/readyz`)).json()).toMatchObject({
+      ready: false,
+      reasons: [expect.stringContaining('mqtt is waiting')],
+    })
+    expect(await (await fetch(`${health}/metrics`)).text()).toMatch(
+      /tributary_agent_source_failures_total\{source="mqtt"\} [1-9]/,
+    )
+    await expect(start()).rejects.toMatchObject({ code: 'in-use', message: expect.stringContaining('data') })
   })
 
   it('a data folder that cannot be written is named, with what to do', async () => {

@@ -44,7 +44,7 @@ import { uplinkConfig } from './uplink/uplink-config.ts'
 const enrolmentLookMs = 2000
 
 /** What is broken in the buffer itself; the others are the sources' matter. */
-const bufferSabotages = ['fsync-off', 'no-ledger'] as const
+const bufferSabotages = ['fsync-off', 'no-ledger', 'keep-epoch'] as const
 
 export interface AgentOptions {
   readonly config: AgentConfig
@@ -176,13 +176,14 @@ export class Agent {
   }
 
   #startUplink(buffer: ReadingBuffer, identity: Identity): void {
-    const { config, log } = this.#options
+    const { config, log, sabotage } = this.#options
     const uplink = new Uplink({
       buffer,
       identity,
       time: this.#clock,
       config: uplinkConfig(uplinkSlice(config)),
       log: log.child({ stage: 'uplink' }),
+      ignoreSettled: sabotage.has('ignore-settled'),
     })
     uplink.start()
     this.#uplink = uplink
@@ -265,6 +266,8 @@ export class Agent {
       config: config.mqtt,
       users,
       maxReceipts,
+      // What the others hear goes on while somebody else has the port; an agent that would hear nothing says so at once.
+      refuseIfTaken: this.#serial.length + this.#brokers.length === 0,
       log: log.child({ stage: 'mqtt' }),
     })
     this.#mqtt = mqtt

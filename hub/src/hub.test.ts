@@ -6,7 +6,7 @@ import { request as httpsRequest } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type BatchAnswer, batchLimits, fields, mediaTypes, paths } from '@tributary/shared/protocol'
+import { type BatchAnswer, batchLimits, fields, type HelloAnswer, mediaTypes, paths } from '@tributary/shared/protocol'
 import { signRequest } from '@tributary/shared/signature'
 import { generateKeyPair } from '@tributary/shared/signature-keys'
 import { pino } from 'pino'
@@ -107,6 +107,22 @@ test('rejected readings are dead letters, the others of the batch are stored, an
     return answer.settled > 1 ? answer.settled : null
   })
   expect(settled).toBe(2)
+})
+
+test('an agent is told how much of which epoch is stored', async () => {
+  const sender = await gateway()
+  for (const seq of [1, 2]) await sender.sendBatch(sender.batch(seq))
+  const last = sender.batch(4)
+  const { settled, reached } = await eventually(async () => {
+    const answer = (await (await sender.sendBatch(last)).json()) as BatchAnswer
+    return answer.reached === 4 ? answer : null
+  })
+  expect([settled, reached]).toEqual([3, 4])
+  const hello = (await (await sender.hello(undefined, undefined, '?epochs=7,8')).json()) as HelloAnswer
+  expect(hello.settled).toEqual([
+    { epoch: 7, settled: 3 },
+    { epoch: 8, settled: 1 },
+  ])
 })
 
 test('readings are paged over equal times without losing or doubling one', async () => {

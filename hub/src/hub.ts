@@ -35,6 +35,8 @@ import { OpenRecalls } from './ingest/open-recalls.ts'
 import { RecentBatches } from './ingest/recent-batches.ts'
 import { SeriesBudgets } from './ingest/series-budgets.ts'
 import { SettledFloors } from './ingest/settled-floors.ts'
+import { UntoldConflicts } from './ingest/untold-conflicts.ts'
+import { type Conflict, deleteOldConflicts, recordConflicts } from './log/conflicts.ts'
 import type { Effect } from './log/effect.ts'
 import { type EventLog, type LogLag, topics } from './log/event-log.ts'
 import { sabotages as effectSabotages, runEffect } from './log/exactly-once.ts'
@@ -120,9 +122,14 @@ export async function startHub(options: HubOptions): Promise<Hub> {
       log,
       agents,
       budgets: new SeriesBudgets(pool, config.ingest.maxSeriesPerAgent),
-      recent: new RecentBatches(pool),
+      recent: new RecentBatches(pool, { noConflictCheck: sabotage.has('no-conflict-check') }),
       settled: new SettledFloors(pool),
       recalls: new OpenRecalls(pool),
+      untold: new UntoldConflicts(pool),
+      onConflict: async ({ agentNo, epoch, seq }, digest, readings) => {
+        const fresh = await recordConflicts(pool, 'ingest', [{ agentNo, epoch, seq, digest, readings }])
+        for (const conflict of fresh) warnOfConflict(logger, conflict)
+      },
       nonces: new Nonces(),
       inFlight: new InFlight(config.ingest.maxInFlight),
       maxCredits: config.ingest.maxCredits,
@@ -210,7 +217,7 @@ class Consumers {
 
   start(effect: Effect): void {
     this.#states.set(effect.group, 'ok')
-    this.#counts.set(effect.group, { batches: 0, readings: 0, duplicates: 0, conflicts: 0, poisoned: 0 })
+    this.#counts.set(effect.group, { batches: 0, readings: 0, duplicates: 0, conflicts: 0, poisoned: 0, lost: 0 })
     this.#running.push(this.#run(effect))
   }
 
@@ -247,6 +254,7 @@ class Consumers {
           const counts = this.#counts.get(effect.group)!
           for (const name of consumerCountNames) counts[name] += applied[name]
         },
+        onConflict: conflict => warnOfConflict(logger, conflict),
         onRewind: partition =>
           logger.warn({ group: effect.group, partition }, 'the event log is another one: reading it again'),
       })
@@ -256,6 +264,11 @@ class Consumers {
       logger.error({ err: error, group: effect.group }, 'consumer stopped; the rest of the hub goes on')
     }
   }
+}
+
+function warnOfConflict(logger: Logger, { agentNo, epoch, seq, readings }: Conflict): void {
+  const text = 'a batch has the identity of another one; is this gateway cloned, or restored from an image?'
+  logger.warn({ agentNo, epoch, seq, readings }, text)
 }
 
 /** Rollups, merges and retention, until the function that it returns is called. What fails is noted and tried again. */
@@ -284,6 +297,7 @@ async function runRetention(
   while (!signal.aborted) {
     try {
       await deleteEndedSessions(database.pool)
+      await deleteOldConflicts(database.pool)
       await applyRetention(database, { rules, days: storage.retain / dayMs, rollupDays: storage.retainMinutes / dayMs })
     } catch (error) {
       onError(error)

@@ -9,7 +9,7 @@ import type { LossRange } from './batch/batch.ts'
 export const paths = {
   enroll: '/v1/enroll',
   batches: '/v1/batches',
-  /** GET, signed, with a nonce: the agent asks for the hub's time, its own standing and the stored floor. */
+  /** GET, signed, with a nonce: the agent asks for the hub's time, its own standing, and the stored floors of `?epochs=E,E,…`. */
   hello: '/v1/hello',
 } as const
 
@@ -88,9 +88,13 @@ export interface BatchAnswer {
   readonly rejected: readonly { readonly index: number; readonly reason: RejectReason }[]
   /** The hub's stored floor of that epoch: every seq below it is stored or in its ledger. */
   readonly settled: number
+  /** The highest seq of that epoch that is stored, 0 for none. Batches are stored in the order in which the hub answered them. */
+  readonly reached: number
   readonly desiredConfigVersion: number
   /** Backlog batches that may be in flight until the next answer. */
   readonly credits: number
+  /** Batches answered 200 that turned out to have the identity of another one: whoever sent one of them seals it again. */
+  readonly conflicts: readonly BatchConflict[]
   /** Ranges of held readings that somebody asks back, oldest first; absent from a hub that knows none. At most `maxRecallsInAnswer`. */
   readonly recalls?: readonly Recall[]
 }
@@ -103,6 +107,17 @@ export interface Recall {
   readonly fromUs: number
   readonly toUs: number
 }
+
+/** A batch that the hub does not have, because it has another one of this identity. */
+export interface BatchConflict {
+  readonly epoch: number
+  readonly seq: number
+  /** SHA-256 of the batch's bytes, hex. */
+  readonly digest: string
+}
+
+/** Conflicts that one answer names at most. */
+export const maxToldConflicts = 16
 
 /** Why the hub does not store a reading or an aggregate as data; it goes to the dead letters instead. */
 export type RejectReason =
@@ -121,7 +136,12 @@ export interface HelloAnswer {
   readonly hubTimeMs: number
   readonly agentId: string
   readonly site: string
+  /** Of each epoch asked for: every seq below it is stored or in the hub's ledger. */
+  readonly settled: readonly { readonly epoch: number; readonly settled: number }[]
 }
+
+/** Epochs that one hello asks about at most. */
+export const maxHelloEpochs = 64
 
 /** RFC 9457. `code` is an `ErrorCode`; `hubTimeMs` is present with `clock-skew`. */
 export interface Problem {

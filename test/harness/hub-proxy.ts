@@ -3,7 +3,8 @@
  * answers, so that a hub may be killed in the very moment in which it has stored what the agent will never hear of.
  */
 import { once } from 'node:events'
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
+import { JoinedSockets } from './joined-sockets.ts'
 
 export class HubProxy {
   readonly hubPort: number
@@ -12,7 +13,7 @@ export class HubProxy {
   #onAnswer: (() => void) | null = null
   #severed = false
   readonly #server: Server
-  readonly #sockets = new Set<Socket>()
+  readonly #sockets = new JoinedSockets()
 
   constructor(hubPort: number) {
     this.hubPort = hubPort
@@ -42,7 +43,7 @@ export class HubProxy {
 
   /** Cuts every connection now open. */
   cut(): void {
-    for (const socket of this.#sockets) socket.destroy()
+    this.#sockets.cut()
   }
 
   close(): void {
@@ -55,18 +56,7 @@ export class HubProxy {
       agent.destroy()
       return
     }
-    const hub = connect(this.hubPort, '127.0.0.1')
-    for (const [socket, peer] of [
-      [agent, hub],
-      [hub, agent],
-    ] as const) {
-      this.#sockets.add(socket)
-      socket.on('error', () => peer.destroy())
-      socket.on('close', () => {
-        this.#sockets.delete(socket)
-        peer.destroy()
-      })
-    }
+    const hub = this.#sockets.join(agent, this.hubPort)
     agent.on('data', chunk => hub.write(chunk))
     hub.on('data', chunk => {
       const onAnswer = this.#onAnswer

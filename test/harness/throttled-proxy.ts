@@ -3,8 +3,9 @@
  * first served, as a modem with one queue has. It can be cut and mended, and counts what passes up.
  */
 import { once } from 'node:events'
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { JoinedSockets } from './joined-sockets.ts'
 
 /** Saved up while nothing passes, s. */
 const burstS = 0.02
@@ -18,7 +19,7 @@ export class ThrottledProxy {
   bytesUp = 0
   readonly #hubPort: number
   readonly #server: Server
-  readonly #sockets = new Set<Socket>()
+  readonly #sockets = new JoinedSockets()
   #severed = true
   #line: Promise<void> = Promise.resolve()
   /** When the line is free again, ms. */
@@ -39,7 +40,7 @@ export class ThrottledProxy {
 
   sever(): void {
     this.#severed = true
-    for (const socket of this.#sockets) socket.destroy()
+    this.#sockets.cut()
   }
 
   mend(): void {
@@ -56,18 +57,7 @@ export class ThrottledProxy {
       agent.destroy()
       return
     }
-    const hub = connect(this.#hubPort, '127.0.0.1')
-    for (const [socket, peer] of [
-      [agent, hub],
-      [hub, agent],
-    ] as const) {
-      this.#sockets.add(socket)
-      socket.on('error', () => peer.destroy())
-      socket.on('close', () => {
-        this.#sockets.delete(socket)
-        peer.destroy()
-      })
-    }
+    const hub = this.#sockets.join(agent, this.#hubPort)
     hub.pipe(agent)
     let waiting = 0
     agent.on('data', (chunk: Buffer) => {

@@ -21,10 +21,10 @@ import { DeliveryBook } from './delivery-book.ts'
 import { DeviceLoad } from './device-load.ts'
 import { PowerCut } from './power-cut/power-cut.ts'
 import { type Proof, type ProofContext, type ProofResult, target } from './proof.ts'
+import { inRounds, sum, total } from './rounds.ts'
 import { SerialLoad } from './serial-load.ts'
 import { spreadMs } from './spread-ms.ts'
 
-const cyclesPerRound = 50
 const drainTimeoutMs = 60_000
 const maxRestartMs = 2000
 const serialName = 'line0'
@@ -67,12 +67,7 @@ interface Round extends CycleFigures {
 }
 
 async function run(context: ProofContext): Promise<ProofResult> {
-  const cycles = Number(context.values.cycles)
-  const rounds = (context.resume.load() ?? []) as Round[]
-  for (let done = sum(rounds, 'cycles'); done < cycles; done = sum(rounds, 'cycles')) {
-    rounds.push(await runRound(context, rounds.length, Math.min(cyclesPerRound, cycles - done)))
-    context.resume.save(rounds)
-  }
+  const rounds = await inRounds<Round>(context, (index, count) => runRound(context, index, count))
   const [lost, duplicated, ledger] = [sum(rounds, 'lost'), sum(rounds, 'duplicated'), sum(rounds, 'ledger')]
   const drained = rounds.every(round => round.drained)
   const restarts = spreadMs(rounds.flatMap(({ restartMs }) => restartMs))
@@ -104,20 +99,6 @@ async function run(context: ProofContext): Promise<ProofResult> {
       target('longest restart', restarts.max, '≤', maxRestartMs, 'ms'),
     ],
   }
-}
-
-type Countable = { [K in keyof Round]: Round[K] extends number ? K : never }[keyof Round]
-
-function sum(rounds: readonly Round[], what: Countable): number {
-  return rounds.reduce((result, round) => result + round[what], 0)
-}
-
-function total(records: readonly Readonly<Record<string, number>>[]): Record<string, number> {
-  const result: Record<string, number> = {}
-  for (const record of records) {
-    for (const [key, count] of Object.entries(record)) result[key] = (result[key] ?? 0) + count
-  }
-  return result
 }
 
 async function runRound(context: ProofContext, index: number, cycles: number): Promise<Round> {

@@ -16,13 +16,14 @@ export class DeviceLoad {
   readonly #loops: Promise<void>[] = []
   #stopping = false
 
-  constructor(port: number, book: DeliveryBook, devices = defaultDevices) {
+  /** `prefix` goes before the names of the devices. */
+  constructor(port: number, book: DeliveryBook, devices = defaultDevices, prefix = '') {
     this.#book = book
     for (let i = 0; i < devices; i++) {
       const device = new MqttDevice({ port, clientId: `proof-${i}`, backoff: { baseMs: 50, capMs: 400 } })
       this.#devices.push(device)
       for (let slot = 0; slot < inFlightEach; slot++) {
-        const loop = this.#publish(device, `dev${i}`, slot, i % 2 === 0 ? 1 : 2)
+        const loop = this.#publish(device, `${prefix}dev${i}`, slot, i % 2 === 0 ? 1 : 2)
         loop.catch(() => undefined) // abandoned: `stop` has waited for it
         this.#loops.push(loop)
       }

@@ -19,8 +19,8 @@ import { DeliveryBook } from './delivery-book.ts'
 import { DeviceLoad } from './device-load.ts'
 import { killCycles, type Moment, moments } from './kill-cycles.ts'
 import { type Proof, type ProofContext, type ProofResult, target } from './proof.ts'
+import { inRounds, sum, total } from './rounds.ts'
 
-const cyclesPerRound = 50
 const drainTimeoutMs = 120_000
 
 /** What breaks which program. A run with a sabotage makes only the kills that can show it. */
@@ -72,11 +72,7 @@ interface Round {
 
 async function run(context: ProofContext): Promise<ProofResult> {
   const cycles = Number(context.values.cycles)
-  const rounds = (context.resume.load() ?? []) as Round[]
-  for (let done = sum(rounds, 'cycles'); done < cycles; done = sum(rounds, 'cycles')) {
-    rounds.push(await runRound(context, rounds.length, Math.min(cyclesPerRound, cycles - done)))
-    context.resume.save(rounds)
-  }
+  const rounds = await inRounds<Round>(context, (index, count) => runRound(context, index, count))
   const [lost, duplicated, counted] = [sum(rounds, 'lost'), sum(rounds, 'duplicated'), sum(rounds, 'cycles')]
   return {
     ok: lost === 0 && duplicated === 0 && counted === cycles && rounds.every(({ drained }) => drained),
@@ -84,7 +80,7 @@ async function run(context: ProofContext): Promise<ProofResult> {
       cycles: counted,
       rounds: rounds.length,
       notCounted: sum(rounds, 'notCounted'),
-      kills: rounds.reduce((kills, round) => addKills(kills, round.kills), {}),
+      kills: total(rounds.map(round => round.kills)),
       sent: sum(rounds, 'sent'),
       acknowledged: sum(rounds, 'acknowledgedQos1') + sum(rounds, 'acknowledgedQos2'),
       acknowledgedByQos: { 1: sum(rounds, 'acknowledgedQos1'), 2: sum(rounds, 'acknowledgedQos2') },
@@ -100,18 +96,6 @@ async function run(context: ProofContext): Promise<ProofResult> {
       target('cycles that count', counted, '=', cycles),
     ],
   }
-}
-
-type Countable = { [K in keyof Round]: Round[K] extends number ? K : never }[keyof Round]
-
-function sum(rounds: readonly Round[], what: Countable): number {
-  return rounds.reduce((total, round) => total + round[what], 0)
-}
-
-function addKills(a: Readonly<Record<string, number>>, b: Readonly<Record<string, number>>): Record<string, number> {
-  const total = { ...a }
-  for (const [moment, count] of Object.entries(b)) total[moment] = (total[moment] ?? 0) + count
-  return total
 }
 
 async function runRound(context: ProofContext, index: number, cycles: number): Promise<Round> {

@@ -8,6 +8,7 @@ import { durability } from './durability.ts'
 import { hotplug } from './hotplug.ts'
 import { outage } from './outage.ts'
 import type { Proof } from './proof.ts'
+import { rewind } from './rewind.ts'
 
 export const proofs: readonly Proof[] = [
   durability,
@@ -17,5 +18,6 @@ export const proofs: readonly Proof[] = [
   hotplug,
   outage,
   clock,
+  rewind,
   codec,
 ]

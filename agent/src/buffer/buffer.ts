@@ -55,6 +55,12 @@ export interface Receipt {
   readonly digest: string
 }
 
+/**
+ * The senders behind scopes with this prefix are never further ahead than so many messages: the receipts of all of those are kept for
+ * each of them, whatever the others need.
+ */
+export const reservedReceipts = { prefix: 'serial:', each: 64 } as const
+
 /** One message of one source: all of it is kept, or none. */
 export interface Message {
   readonly readings: readonly Reading[]
@@ -77,6 +83,12 @@ export interface SealedBatch {
   /** Newest event time in it, µs; of an aggregate the end of its window. */
   readonly newestUs: number
   /** Of this epoch: every seq below it is acknowledged, or in the ledger and told of by a batch. */
+  readonly floor: number
+}
+
+/** Every seq of the epoch below the floor is acknowledged or in the ledger. */
+export interface EpochFloor {
+  readonly epoch: number
   readonly floor: number
 }
 
@@ -155,10 +167,19 @@ export interface Buffer {
    */
   reseal(epoch: number, seq: number): Promise<SealedBatch | null>
   /**
+   * The same for a batch that the hub had acknowledged before it knew, of this SHA-256 (hex): its kept copy becomes pending under another
+   * epoch. Null when there is nothing to do: not ours, sealed again before, or no longer kept.
+   */
+  resealCopy(epoch: number, seq: number, digest: string): Promise<SealedBatch | null>
+  /**
    * The hub's stored floor for `epoch`, as answered. When it falls below an earlier answer, kept copies from there on become
    * pending again and what is no longer kept goes to the ledger; returns how many batches will be sent again.
    */
   settle(epoch: number, settled: number): Promise<number>
+  /** The same from a seq on, whatever was answered before: the hub is known to have lost what it acknowledged there. */
+  bringBack(epoch: number, fromSeq: number): Promise<number>
+  /** Of the epochs before the running one that are remembered, the newest, at most `max`. */
+  earlierFloors(max: number): Promise<readonly EpochFloor[]>
   /**
    * Go on with a recall: some of the held readings that it asks for become readings to send, durable when it resolves. True when there
    * are no more; to be asked again until then. A recall that is done is told in the header of batches; asked again, it does nothing.

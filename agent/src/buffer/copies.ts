@@ -43,6 +43,18 @@ export function storedPending(state: StoreState, epoch: number, seq: number): St
   }
 }
 
+/** A sealed batch that is not pending, as long as its copy is kept. */
+export function storedCopy(state: StoreState, epoch: number, seq: number): StoredBatch | null {
+  const held = state.closed.filter(({ batches }) =>
+    batches.some(run => run.epoch === epoch && run.fromSeq <= seq && run.toSeq >= seq),
+  )
+  for (const no of [...held.map(file => file.no), state.tailNo]) {
+    const found = repairing(state, no, () => fileToRead(state, no).batch(epoch, seq))
+    if (found !== null && found !== 'repaired') return found
+  }
+  return null
+}
+
 export function acknowledge(state: StoreState, epoch: number, seq: number): void {
   const known = state.epochs.find(epoch)
   if (!known || seq >= known.nextSeq) {
@@ -57,27 +69,38 @@ export function acknowledge(state: StoreState, epoch: number, seq: number): void
 export function settle(state: StoreState, epoch: number, settled: number): number {
   const known = state.epochs.find(epoch)
   if (!known) return 0
-  if (settled >= known.settled) {
-    if (settled > known.settled) state.dirty = true
-    known.settled = settled
-    return 0
-  }
+  if (settled < known.settled) return bringBack(state, epoch, settled)
+  if (settled > known.settled) state.dirty = true
   known.settled = settled
+  return 0
+}
+
+/** The hub has lost what it had acknowledged of an epoch from a seq on. Returns how many batches became pending again. */
+export function bringBack(state: StoreState, epoch: number, fromSeq: number): number {
+  const known = state.epochs.find(epoch)
+  if (!known) return 0
+  known.settled = fromSeq
   state.dirty = true
   let again = 0
-  const closed = state.closed.filter(file => file.batches.some(run => run.epoch === epoch && run.toSeq >= settled))
+  const closed = state.closed.filter(file => file.batches.some(run => run.epoch === epoch && run.toSeq >= fromSeq))
   for (const no of [...closed.map(file => file.no), state.tailNo]) {
-    const found = repairing(state, no, () => fileToRead(state, no).batchesFrom(epoch, settled))
-    for (const batch of found === 'repaired' ? fileToRead(state, no).batchesFrom(epoch, settled) : found) {
+    const found = repairing(state, no, () => fileToRead(state, no).batchesFrom(epoch, fromSeq))
+    for (const batch of found === 'repaired' ? fileToRead(state, no).batchesFrom(epoch, fromSeq) : found) {
       if (state.epochs.pendingBatch(epoch, batch.seq) || known.resealed?.includes(batch.seq)) continue
       state.epochs.pend(known, pendingOf(batch, no))
       again++
     }
   }
-  for (const gone of state.ledger.claimGone(epoch, settled)) {
-    const { fromSeq, toSeq, exact } = gone
-    lose(state, { epoch, fromSeq, toSeq, classes: classesOfBatch(gone), exact, reason: 'hub-lost' })
+  for (const gone of state.ledger.claimGone(epoch, fromSeq)) {
+    const { toSeq, exact } = gone
+    lose(state, { epoch, fromSeq: gone.fromSeq, toSeq, classes: classesOfBatch(gone), exact, reason: 'hub-lost' })
   }
   flushState(state)
   return again
+}
+
+/** Of the epochs before the running one what the hub may take as settled. The newest ones, at most `max`. */
+export function earlierFloors(state: StoreState, max: number): { epoch: number; floor: number }[] {
+  const earlier = state.epochs.states.filter(({ epoch, nextSeq }) => epoch !== state.epoch && nextSeq > 1)
+  return earlier.slice(Math.max(0, earlier.length - max)).map(({ epoch }) => ({ epoch, floor: floorOf(state, epoch) }))
 }

@@ -162,6 +162,23 @@ test('copies given up are a loss once the floor of the hub falls below them', as
   expect(lawHolds(after.counters)).toBe(true)
 })
 
+test('what the hub lost of an earlier start is brought back, whatever it had answered then', async () => {
+  const before = await open()
+  await fill(before, 0, 2000)
+  const first = await before.seal(1000, 'live')
+  const second = await before.seal(1000, 'live')
+  for (const { epoch, seq } of [first!, second!]) await before.acknowledge(epoch, seq)
+  await shut(before)
+  const buffer = await open()
+  expect(await buffer.earlierFloors(64)).toEqual([{ epoch: before.epoch, floor: 3 }])
+  expect(await buffer.earlierFloors(0)).toEqual([])
+  expect(await buffer.settle(before.epoch, 2)).toBe(0)
+  expect(await buffer.bringBack(before.epoch, 2)).toBe(1)
+  expect((await buffer.pending(10)).map(({ body }) => body)).toEqual([second!.body])
+  expect(await buffer.earlierFloors(64)).toEqual([{ epoch: before.epoch, floor: 2 }])
+  expect(await buffer.bringBack(before.epoch + 1, 1)).toBe(0)
+})
+
 test('a file left behind by a crash during eviction is removed, not sent again', async () => {
   const buffer = await open()
   await fill(buffer, 0, 100_000)

@@ -92,6 +92,18 @@ export class Ledger {
     }
   }
 
+  /** The batch that told of these did not reach the hub's books: they are told again. */
+  untell(losses: readonly LossRange[]): void {
+    for (const [index, entry] of this.entries.entries()) {
+      const { epoch, fromSeq, toSeq, reason, told } = entry
+      const same = (loss: LossRange) =>
+        loss.epoch === epoch && loss.fromSeq === fromSeq && loss.toSeq === toSeq && loss.reason === reason
+      if (!told || !losses.some(same)) continue
+      this.entries[index] = { ...entry, carriedBy: null, told: false }
+      this.dirty = true
+    }
+  }
+
   /** Copies of acknowledged batches are given up. */
   giveUp(range: GoneRange): void {
     this.dirty = true

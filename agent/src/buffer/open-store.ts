@@ -139,7 +139,7 @@ function load(
     folder: config.folder,
     lock,
     mark,
-    epoch,
+    epoch: sabotage === 'keep-epoch' ? (mark.found?.epoch ?? epoch) : epoch,
     epochs: new Epochs([...(progress?.epochs ?? [])]),
     ledger: new Ledger(ledger?.entries ?? [], ledger?.gone ?? []),
     receipts: new ReceiptBook(config.maxReceipts),
@@ -177,7 +177,7 @@ function load(
   state.ledger.dirty = tail.state('ledger') === null
   replayTail(state, progress?.row ?? 0, own === null ? inherited : null)
   if (!known?.boots.some(({ boot }) => boot === bootId)) state.letters.bootChanged(times.previous)
-  state.epochs.get(epoch)
+  state.epochs.get(state.epoch)
   return state
 }
 

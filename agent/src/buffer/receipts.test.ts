@@ -44,6 +44,34 @@ test('what is listed never exceeds the bound, whoever sent how much', () => {
   }
 })
 
+test('a serial line keeps its whole window, and no more, beside a thousand senders', () => {
+  const book = new ReceiptBook(20_000)
+  put(book, 'serial:press', 1, 64)
+  for (let n = 0; n < 1000; n++) put(book, `mqtt1:client${n}`, 1, 40)
+  put(book, 'mqtt1:busy', 1, 5000)
+  expect(kept(book)['serial:press']).toBe(64)
+  put(book, 'serial:press', 65, 1000)
+  const lines = book.list().filter(({ scope }) => scope === 'serial:press')
+  expect(lines.map(({ id }) => id)).toEqual(Array.from({ length: 64 }, (_, i) => 937 + i))
+  expect(book.has('serial:press', 1000)).toBe(true)
+  expect(book.list().length).toBeLessThanOrEqual(20_000 + 64)
+})
+
+test('where one receipt in all is shared, a serial line still has its own', () => {
+  const book = new ReceiptBook(1)
+  put(book, 'serial:a', 1, 70)
+  put(book, 'mqtt1:b', 1, 70)
+  put(book, 'mqtt1:c', 1, 70)
+  expect(kept(book)).toEqual({ 'serial:a': 64, 'mqtt1:c': 1 })
+})
+
+test('lines of no line that is there any more do not add up without end', () => {
+  const book = new ReceiptBook(100)
+  for (let n = 0; n <= 256; n++) put(book, `serial:${n}`, 1, 1)
+  expect(book.has('serial:0', 1)).toBe(false)
+  expect(book.has('serial:1', 1)).toBe(true)
+})
+
 test('released receipts and earlier ones of an identifier are not kept', () => {
   const book = new ReceiptBook(64)
   put(book, 'a', 1, 3)

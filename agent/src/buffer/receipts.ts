@@ -4,15 +4,18 @@
  * Bounded: about `maxReceipts` in all, and no more than that in `list`. A scope (one sender) may use what the others leave: with one
  * message more under way than it has receipts, a sender's whole window would be stored again after a crash. Where there is no room
  * the largest scopes give up their oldest, so that a busy sender pushes out its own and never the open ones of a quiet one; beyond 16
- * receipts a scope, the scopes not heard for longest go whole.
+ * receipts a scope, the scopes not heard for longest go whole. Beside them a few scopes have room of their own (`reservedReceipts`): how
+ * many senders there are does not matter to them.
  * Layout of the column: varint scopes · per scope text · varint receipts · per receipt varint scope, varint id, 8 bytes digest ·
  * varint releases · per release varint scope, varint id. Receipts come before the releases of the same row.
  */
-import type { Receipt } from './buffer.ts'
+import { type Receipt, reservedReceipts } from './buffer.ts'
 import { ByteReader, ByteWriter } from './bytes.ts'
 import type { Group, ReceiptColumns } from './group.ts'
 
 const minShare = 16
+/** Scopes with room of their own; beyond this the one not heard for longest goes. */
+const maxReserved = 256
 const released = -1
 const writer = new ByteWriter(16 * 1024)
 
@@ -70,8 +73,9 @@ class ScopeReceipts {
 
 export class ReceiptBook {
   private readonly maxReceipts: number
-  /** In the order in which they were last heard. */
+  /** Those that share the bound, in the order in which they were last heard. */
   private readonly scopes = new Map<string, ScopeReceipts>()
+  private readonly reserved = new Map<string, ScopeReceipts>()
 
   constructor(maxReceipts: number) {
     this.maxReceipts = maxReceipts
@@ -84,51 +88,46 @@ export class ReceiptBook {
       const scope = scopes[columns.scope[index] as number]
       const id = columns.ids[index] as number
       if (scope === undefined || scope.push(id, digest)) continue
-      this.makeRoom(scope)
+      this.makeRoom(scope, this.scopesLike(columns.scopes[columns.scope[index] as number]!) === this.reserved)
       scope.push(id, digest)
     }
-    for (const { scope, id } of releases) this.scopes.get(scope)?.release(id)
+    for (const { scope, id } of releases) this.scopesLike(scope).get(scope)?.release(id)
   }
 
   has(scope: string, id: number): boolean {
-    const found = this.scopes.get(scope)
+    const found = this.scopesLike(scope).get(scope)
     return found?.ids.subarray(0, found.count).includes(id) ?? false
   }
 
-  /** Every receipt that holds, within the bound. */
+  /** Every receipt that holds, within the bounds. */
   list(): Receipt[] {
-    const live = [...this.scopes].map(([scope, held]) => ({ scope, held, indices: held.live() }))
     const limit = level(
-      live.map(({ indices }) => indices.length),
+      Array.from(this.scopes.values(), held => held.live().length),
       this.maxReceipts,
     )
-    const receipts: Receipt[] = []
-    for (const { scope, held, indices } of live) {
-      for (const index of limit === 0 ? [] : indices.slice(-limit)) {
-        const digest = Buffer.from(held.digests.subarray(index * 8, index * 8 + 8)).toString('hex')
-        receipts.push({ scope, id: held.ids[index] as number, digest })
-      }
-    }
-    return receipts
+    return [...newest(this.reserved, reservedReceipts.each), ...newest(this.scopes, limit)]
+  }
+
+  private scopesLike(name: string): Map<string, ScopeReceipts> {
+    return name.startsWith(reservedReceipts.prefix) ? this.reserved : this.scopes
   }
 
   private scope(name: string): ScopeReceipts {
-    const held = this.scopes.get(name) ?? new ScopeReceipts()
-    this.scopes.delete(name)
-    this.scopes.set(name, held)
-    if (this.scopes.size * minShare > Math.max(minShare, this.maxReceipts)) this.forgetOldestScope()
+    const scopes = this.scopesLike(name)
+    const held = scopes.get(name) ?? new ScopeReceipts()
+    scopes.delete(name)
+    scopes.set(name, held)
+    const most = scopes === this.reserved ? maxReserved : Math.max(1, Math.floor(this.maxReceipts / minShare))
+    if (scopes.size > most) scopes.delete(scopes.keys().next().value!)
     return held
   }
 
-  private forgetOldestScope(): void {
-    for (const name of this.scopes.keys()) {
-      this.scopes.delete(name)
+  /** For a scope that is full; whoever holds twice what it may is brought down too. Arrays double, so this is rare. */
+  private makeRoom(full: ScopeReceipts, isReserved: boolean): void {
+    if (isReserved) {
+      full.makeRoom(reservedReceipts.each)
       return
     }
-  }
-
-  /** For a scope that is full; whoever holds twice what it may is brought down too. Arrays double, so this is rare. */
-  private makeRoom(full: ScopeReceipts): void {
     const scopes = [...this.scopes.values()]
     const limit = level(
       scopes.map(({ count }) => count),
@@ -137,6 +136,18 @@ export class ReceiptBook {
     full.makeRoom(limit)
     for (const scope of scopes) if (scope !== full && scope.count > 2 * limit) scope.makeRoom(limit)
   }
+}
+
+/** Of each scope so many, oldest first. */
+function newest(scopes: ReadonlyMap<string, ScopeReceipts>, limit: number): Receipt[] {
+  const receipts: Receipt[] = []
+  for (const [scope, held] of scopes) {
+    for (const index of limit === 0 ? [] : held.live().slice(-limit)) {
+      const digest = Buffer.from(held.digests.subarray(index * 8, index * 8 + 8)).toString('hex')
+      receipts.push({ scope, id: held.ids[index] as number, digest })
+    }
+  }
+  return receipts
 }
 
 /** The most that each may have so that all have no more than `most` together: those with less leave the rest to the others. */

@@ -1,12 +1,14 @@
+import { hash } from 'node:crypto'
 import { cpSync, mkdtempSync, readdirSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import { decodeBatch } from '@tributary/shared/batch/codec'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { Buffer } from './buffer.ts'
+import type { Buffer, SealedBatch } from './buffer.ts'
 import { accept, contents, lawHolds, message, reading } from './buffer-suite.ts'
-import { openBuffer } from './sqlite-buffer.ts'
+import { type BufferOptions, openBuffer } from './sqlite-buffer.ts'
 
 let folder: string
 let notices: string[]
@@ -21,10 +23,10 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-async function open(from = folder): Promise<Buffer> {
+async function open(more: Partial<BufferOptions> = {}): Promise<Buffer> {
   const notify = (notice: string) => notices.push(notice)
   const fixed = { worker: false, windowMs: 0, ballastBytes: 0, sabotage: 'fsync-off' as const }
-  const buffer = await openBuffer({ folder: from, ...fixed, agentId: () => 'ag-reseal', notify })
+  const buffer = await openBuffer({ folder, ...fixed, agentId: () => 'ag-reseal', notify, ...more })
   opened.push(buffer)
   return buffer
 }
@@ -71,7 +73,7 @@ test('it is durable, and counted across restarts', async () => {
   const resealed = await buffer.reseal(epoch, 1)
   const copy = mkdtempSync(join(tmpdir(), 'tributary-reseal-'))
   for (const name of readdirSync(folder)) if (name !== 'lock.db') cpSync(join(folder, name), join(copy, name))
-  const after = await open(copy)
+  const after = await open({ folder: copy })
   expect(await after.pending(10)).toEqual([resealed])
   expect(await after.stats()).toMatchObject({ resealedBatches: 1, backlogReadings: 10, unsealedLive: 0 })
   await rm(copy, { recursive: true })
@@ -110,6 +112,54 @@ test('what is not pending cannot be sealed again', async () => {
   await buffer.seal(10, 'live')
   await buffer.acknowledge(buffer.epoch, 1)
   await expect(buffer.reseal(buffer.epoch, 1)).rejects.toMatchObject({ code: 'not-found' })
+})
+
+const digestOf = (batch: SealedBatch | null) => hash('sha256', batch!.body)
+
+test('an acknowledged batch that the hub does not have after all is pending again, from its copy, and tells its losses anew', async () => {
+  const buffer = await open()
+  const old = buffer.epoch
+  await fill(buffer, 0, 20)
+  const first = await buffer.seal(10, 'live')
+  const second = await buffer.seal(10, 'live')
+  await buffer.reseal(old, 1)
+  const [, resealed] = await buffer.pending(10)
+  for (const { epoch, seq } of [second!, resealed!]) await buffer.acknowledge(epoch, seq)
+
+  const again = await buffer.resealCopy(resealed!.epoch, 1, digestOf(resealed!))
+  expect(buffer.epoch).toBe(again!.epoch)
+  expect(await buffer.pending(10)).toEqual([again])
+  const [is, was] = [decodeBatch(again!.body), decodeBatch(first!.body)]
+  expect(is.columns).toEqual(was.columns)
+  expect(is.header.losses.map(({ epoch, reason }) => [epoch, reason])).toEqual([
+    [old, 'resealed'],
+    [resealed!.epoch, 'resealed'],
+  ])
+  expect(await buffer.stats()).toMatchObject({ backlogReadings: 10, resealedBatches: 2, counters: { evicted: 0 } })
+  expect(await buffer.resealCopy(resealed!.epoch, 1, digestOf(resealed!))).toBeNull()
+})
+
+test('a copy in a closed file is found; one that is pending, of another gateway, or given up is not', async () => {
+  const buffer = await open({ fileBytes: 64 * 1024, copyShare: 0.5 })
+  const { epoch } = buffer
+  for (let from = 0; from < 40_000; from += 2000) {
+    const readings = Array.from({ length: 2000 }, (_, n) => reading('d', from + n, Math.sqrt(from + n)))
+    await accept(buffer, message(readings))
+    await turn() // in which a full file makes place for the next
+  }
+  const sealed: SealedBatch[] = []
+  for (let batch = await buffer.seal(2000, 'live'); batch; batch = await buffer.seal(2000, 'live')) {
+    sealed.push(batch)
+    await turn()
+  }
+  expect((await buffer.stats()).files).toBeGreaterThan(2)
+  expect(await buffer.resealCopy(epoch, 1, digestOf(sealed[0]!))).toBeNull()
+  for (const { seq } of sealed) await buffer.acknowledge(epoch, seq)
+  expect(await buffer.resealCopy(epoch, 1, '00'.repeat(32))).toBeNull()
+  expect(await buffer.resealCopy(epoch, 99, digestOf(sealed[0]!))).toBeNull()
+  expect(await buffer.resealCopy(1, 1, digestOf(sealed[0]!))).toBeNull()
+  expect(await buffer.resealCopy(epoch, 1, digestOf(sealed[0]!))).toMatchObject({ readings: 2000 })
+  expect(await buffer.resealCopy(epoch, 20, digestOf(sealed[19]!))).toMatchObject({ readings: 2000 })
 })
 
 test('two clones of a running gateway: every batch that the hub has twice is sealed again, and no reading is lost or doubled', async () => {

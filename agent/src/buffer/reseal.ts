@@ -1,18 +1,20 @@
 /**
  * A batch whose identity the hub knows with other contents is sealed again under another epoch.
  *
- * That happens when an image of a running gateway is cloned or restored: both go on sealing under one epoch. The readings and clocks of
+ * That happens when an image of a running gateway is cloned or restored: both go on sealing under one epoch. Mostly the hub refuses
+ * the batch while it is pending; when the hub could not know at once, the batch was acknowledged, and its copy is sealed again once the
+ * hub tells, known by its digest as ours and not the other gateway's. The readings and clocks of
  * the batch stay as they were sealed; epoch, seq, counters and the losses it tells of are new, so that within an epoch a later seq
  * never tells of an earlier state. One transaction makes the new
  * batch pending and takes the old one off the books, so that a crash leaves either. The old identity is not missing at the hub, where
  * the other gateway's batch has it; it goes into the ledger with no readings, for people to see. When it was of the running epoch,
  * that epoch is shared with somebody, and a new one runs from then on.
  */
-import { randomInt } from 'node:crypto'
+import { hash, randomInt } from 'node:crypto'
 import { decodeBatch, encodeBatch, peekBatch } from '@tributary/shared/batch/codec'
 import { TributaryError } from '@tributary/shared/errors'
 import type { SealedBatch } from './buffer.ts'
-import { storedPending } from './copies.ts'
+import { storedCopy, storedPending } from './copies.ts'
 import { maxEpoch } from './epochs.ts'
 import { floorOf, type StoreState, stateWritten, writeMark, writeState } from './state.ts'
 import type { StoredBatch } from './stored-records.ts'
@@ -23,7 +25,21 @@ export function reseal(state: StoreState, epoch: number, seq: number): SealedBat
     throw new TributaryError('not-found', `batch ${epoch}/${seq} is not pending here; it cannot be sealed again`)
   }
   const old = storedPending(state, epoch, seq)
-  if (!old) return null
+  return old && storeAnew(state, old)
+}
+
+/**
+ * The hub does not have this batch, although it acknowledged it: pending again under another identity. Null when the copy is not kept
+ * any more, is another gateway's, or needs nothing: it was sealed again before, or is pending and will be refused itself.
+ */
+export function resealCopy(state: StoreState, epoch: number, seq: number, digest: string): SealedBatch | null {
+  const known = state.epochs.find(epoch)
+  if (!known || known.resealed?.includes(seq) || state.epochs.pendingBatch(epoch, seq)) return null
+  const copy = storedCopy(state, epoch, seq)
+  return copy && hash('sha256', copy.body) === digest ? storeAnew(state, copy) : null
+}
+
+function storeAnew(state: StoreState, old: StoredBatch): SealedBatch {
   const undo = remember(state)
   try {
     const batch = moveToOtherEpoch(state, old)
@@ -34,19 +50,11 @@ export function reseal(state: StoreState, epoch: number, seq: number): SealedBat
     stateWritten(state)
     writeMark(state)
     state.notices.push(
-      `the hub has another batch ${epoch}/${seq}: it is sealed again as ${batch.epoch}/${batch.seq}; this gateway may be running twice, or from a restored image`,
+      `the hub has another batch ${old.epoch}/${old.seq}: it is sealed again as ${batch.epoch}/${batch.seq}; this gateway may be running twice, or from a restored image`,
     )
-    const { body, readings, newestUs } = batch
+    const { epoch, seq, body, readings, newestUs } = batch
     const { aggregates } = peekBatch(body)
-    return {
-      epoch: batch.epoch,
-      seq: batch.seq,
-      body,
-      readings,
-      aggregates,
-      newestUs,
-      floor: floorOf(state, batch.epoch),
-    }
+    return { epoch, seq, body, readings, aggregates, newestUs, floor: floorOf(state, epoch) }
   } catch (error) {
     undo()
     throw error
@@ -59,6 +67,7 @@ function moveToOtherEpoch(state: StoreState, old: StoredBatch): StoredBatch {
   if (oldEpoch === state.epoch) state.epoch = randomInt(1, maxEpoch)
   const { header, columns, aggregates } = decodeBatch(old.body)
   state.epochs.reseal(oldEpoch, oldSeq)
+  state.ledger.untell(header.losses)
   state.ledger.add({ epoch: oldEpoch, fromSeq: oldSeq, toSeq: oldSeq, readings: 0, exact: true, reason: 'resealed' })
   const { epoch, counters } = state
   const { nextSeq: seq } = state.epochs.get(epoch)

@@ -10,7 +10,7 @@ import { messageOf, TributaryError } from '@tributary/shared/errors'
 import type { Lane, Recall } from '@tributary/shared/protocol'
 import { type AgentClock, type BootTrust, machineClock } from '../time/agent-clock.ts'
 import { BootClock } from '../time/boot-clock.ts'
-import type { Buffer, BufferStats, Message, Receipt, SealedBatch, StoredDeadLetter } from './buffer.ts'
+import type { Buffer, BufferStats, EpochFloor, Message, Receipt, SealedBatch, StoredDeadLetter } from './buffer.ts'
 import { type BufferConfig, bufferConfig } from './buffer-config.ts'
 import { type BatchId, maxEpoch } from './epochs.ts'
 import { type Done, heldBytesOf, PendingGroup, type TakenGroup } from './group.ts'
@@ -167,12 +167,26 @@ class SqliteBuffer implements Buffer {
     return batch
   }
 
+  async resealCopy(epoch: number, seq: number, digest: string): Promise<SealedBatch | null> {
+    const batch = await this.parts.link.call({ op: 'resealCopy', epoch, seq, digest })
+    if (batch) this.runningEpoch = batch.epoch
+    return batch
+  }
+
   settle(epoch: number, settled: number): Promise<number> {
     return this.parts.link.call({ op: 'settle', epoch, settled })
   }
 
   recall(recall: Recall): Promise<boolean> {
     return this.parts.link.call({ op: 'recall', recall })
+  }
+
+  bringBack(epoch: number, fromSeq: number): Promise<number> {
+    return this.parts.link.call({ op: 'bringBack', epoch, fromSeq })
+  }
+
+  earlierFloors(max: number): Promise<readonly EpochFloor[]> {
+    return this.parts.link.call({ op: 'earlierFloors', max })
   }
 
   async stats(): Promise<BufferStats> {

@@ -135,9 +135,9 @@ export interface DecodedAt {
 
 /**
  * Faults switched on by the proofs, to show that they notice: `ack-before-commit` calls back when a message is taken, `fsync-off`
- * commits without fsync, `no-ledger` tells nobody of a loss. Never set otherwise.
+ * commits without fsync, `no-ledger` tells nobody of a loss, `keep-epoch` goes on under the epoch that it finds. Never set otherwise.
  */
-export type Sabotage = 'ack-before-commit' | 'fsync-off' | 'no-ledger'
+export type Sabotage = 'ack-before-commit' | 'fsync-off' | 'no-ledger' | 'keep-epoch'
 
 export function filePath(folder: string, no: number): string {
   return join(folder, `${String(no).padStart(6, '0')}.db`)

@@ -8,9 +8,9 @@ import type { LossRange } from '@tributary/shared/batch/batch'
 import { messageOf } from '@tributary/shared/errors'
 import type { Lane, Recall } from '@tributary/shared/protocol'
 import type { BootTrust } from '../time/agent-clock.ts'
-import type { BufferStats, Receipt, SealedBatch, StoredDeadLetter } from './buffer.ts'
+import type { BufferStats, EpochFloor, Receipt, SealedBatch, StoredDeadLetter } from './buffer.ts'
 import { commitGroup } from './commit.ts'
-import { acknowledge, pendingBatches, settle } from './copies.ts'
+import { acknowledge, bringBack, earlierFloors, pendingBatches, settle } from './copies.ts'
 import type { BatchId } from './epochs.ts'
 import { finishEviction, keepBounds, makeRoom, watchDisk } from './eviction.ts'
 import { windowStats } from './fold.ts'
@@ -19,7 +19,7 @@ import type { Group } from './group.ts'
 import { openStore, type StoreOptions } from './open-store.ts'
 import { recallStep } from './recall.ts'
 import { setTailAside } from './repair.ts'
-import { reseal } from './reseal.ts'
+import { reseal, resealCopy } from './reseal.ts'
 import { rotateWhenFull } from './rotate.ts'
 import { oldestUnsealedUs, type SealHeader, seal, splitLanes } from './sealing.ts'
 import { bufferBytes, closeReader, flushState, type StoreState } from './state.ts'
@@ -35,9 +35,12 @@ export type StoreRequest =
   | { readonly op: 'isPending'; readonly epoch: number; readonly seq: number }
   | { readonly op: 'acknowledge'; readonly epoch: number; readonly seq: number }
   | { readonly op: 'reseal'; readonly epoch: number; readonly seq: number }
+  | { readonly op: 'resealCopy'; readonly epoch: number; readonly seq: number; readonly digest: string }
   | { readonly op: 'settle'; readonly epoch: number; readonly settled: number }
   | { readonly op: 'trust'; readonly trust: BootTrust }
   | { readonly op: 'recall'; readonly recall: Recall }
+  | { readonly op: 'bringBack'; readonly epoch: number; readonly fromSeq: number }
+  | { readonly op: 'earlierFloors'; readonly max: number }
   | { readonly op: 'stats' }
   | { readonly op: 'deadLetters'; readonly limit: number }
   | { readonly op: 'dropDeadLetters'; readonly ids: readonly number[] }
@@ -56,9 +59,12 @@ export interface StoreResults {
   isPending: boolean
   acknowledge: undefined
   reseal: SealedBatch | null
+  resealCopy: SealedBatch | null
   settle: number
   recall: boolean
   trust: undefined
+  bringBack: number
+  earlierFloors: readonly EpochFloor[]
   stats: StoreStats
   deadLetters: readonly StoredDeadLetter[]
   dropDeadLetters: number
@@ -129,6 +135,8 @@ export class Store {
         return undefined
       case 'reseal':
         return reseal(state, request.epoch, request.seq)
+      case 'resealCopy':
+        return resealCopy(state, request.epoch, request.seq, request.digest)
       case 'settle':
         return settle(state, request.epoch, request.settled)
       case 'trust':
@@ -136,6 +144,10 @@ export class Store {
         return undefined
       case 'recall':
         return recallStep(state, request.recall)
+      case 'bringBack':
+        return bringBack(state, request.epoch, request.fromSeq)
+      case 'earlierFloors':
+        return earlierFloors(state, request.max)
       case 'stats':
         return this.stats()
       case 'deadLetters':

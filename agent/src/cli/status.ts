@@ -3,7 +3,7 @@ import type { Command } from '@tributary/shared/cli'
 import { formatBytes, formatDuration } from '@tributary/shared/config-schema'
 import type { BufferStats, WindowStats } from '../buffer/buffer.ts'
 import type { ClassCounters, Counters } from '../buffer/counters.ts'
-import { type AgentStatus, unreadiness } from '../health/agent-status.ts'
+import { type AgentStatus, type NamedSourceStatus, unreadiness } from '../health/agent-status.ts'
 import type { ClockStatus } from '../time/agent-clock.ts'
 import type { UplinkStatus } from '../uplink/uplink-status.ts'
 import { configOption, readConfigOption } from './config-option.ts'
@@ -43,10 +43,7 @@ export function describeStatus({
     enrolment === null
       ? 'identity   not enrolled: readings are kept until it is'
       : `identity   ${enrolment.agentId}, site ${enrolment.site}`,
-    ...sources.map(
-      source =>
-        `source     ${source.name}: ${source.state}, ${source.detail}, ${source.messages} messages, ${source.deadLettered} not decoded, ${source.duplicates} told again`,
-    ),
+    ...sources.map(describeSource),
     `buffer     ${buffer.writable ? 'writable' : 'CANNOT COMMIT'}, ${buffer.backlogReadings} readings wait, ${buffer.files} files, ${formatBytes(buffer.bytes)}`,
     ...describeCounters(buffer.counters),
     describeClock(clock, buffer),
@@ -96,6 +93,15 @@ function describeWindows({ open, closed, closedEarly, sealed, late }: WindowStat
   if (open + closed === 0) return []
   const early = closedEarly === 0 ? '' : ` (${closedEarly} early: too many open)`
   return [`windows    ${open} open, ${closed} closed${early}, ${sealed} in batches, ${late} readings late`]
+}
+
+function describeSource(source: NamedSourceStatus): string {
+  const { name, state, detail, messages, deadLettered, duplicates, failures, lastError } = source
+  const failed =
+    lastError === null
+      ? ''
+      : `; failed ${failures} times, last ${new Date(lastError.atMs).toISOString()}${state === 'running' ? `: ${lastError.detail}` : ''}`
+  return `source     ${name}: ${state}, ${detail}, ${messages} messages, ${deadLettered} not decoded, ${duplicates} told again${failed}`
 }
 
 /** What waits, since when, and how long it will take; nothing when the hub has everything. */

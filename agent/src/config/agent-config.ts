@@ -105,7 +105,11 @@ const mqtt = object(
   {
     enabled: boolean({ help: 'Listen for sensors that publish over MQTT.', default: true }),
     host: host('Address to listen on. Off loopback, users are required.', 'TRIBUTARY_MQTT_HOST'),
-    port: port('TCP port.', 'TRIBUTARY_MQTT_PORT', 1883),
+    port: port(
+      'TCP port. While another program has it, an agent with other sources goes on with them and tries again; one without any refuses to start.',
+      'TRIBUTARY_MQTT_PORT',
+      1883,
+    ),
     users: list(mqttUser, { help: 'Who may connect. Without users, everyone on this machine.' }),
     password_file: string({
       help: 'More users: a file of lines name:hash, readable by the agent alone.',

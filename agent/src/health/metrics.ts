@@ -116,6 +116,11 @@ const counters: readonly Definition[] = [
     'Connections ended because of what they sent since the start',
     source => source.mqtt?.brokenOff,
   ),
+  eachSource(
+    'source_failures_total',
+    'Times since the start that the source could not start or ended by itself; it is started again',
+    source => source.failures,
+  ),
   eachSource('damaged_total', 'Lines damaged on the way since the start', source => source.serial?.damaged),
   eachSource('dropped_total', 'Plain lines that could not be stored since the start', source => source.serial?.dropped),
   one('readings_accepted_total', 'Readings accepted since the first start', status => status.buffer.counters.accepted),

@@ -28,16 +28,18 @@ export type HelloSignature =
   | { readonly valid: true; readonly createdS: number }
   | { readonly valid: false; readonly why: string }
 
-/** Throws `unavailable` or `aborted`. */
+/** `epochs`: to be told how much of them is stored. Throws `unavailable` or `aborted`. */
 export async function exchangeHello(
   connection: HubConnection,
   identity: Identity,
   nowMs: number,
   signal: AbortSignal,
+  epochs: readonly number[] = [],
 ): Promise<Hello> {
   const { agentId, privateKey, hubKey: publicKey } = identity
   const own = { [fields.nonce]: makeNonce(), accept: mediaTypes.json }
-  const request = { method: 'GET', path: paths.hello, body: new Uint8Array() } as const
+  const path = epochs.length === 0 ? paths.hello : `${paths.hello}?epochs=${epochs.join(',')}`
+  const request = { method: 'GET', path, body: new Uint8Array() } as const
   const signature = signRequest({ ...request, headers: own, agentId, privateKey, createdS: nowMs / 1000 })
   const headers = { ...own, ...signature }
   const answer = await connection.send({ ...request, headers, maxAnswerBytes, signal })
@@ -61,14 +63,20 @@ function verify(
 
 function readHello(answer: HubAnswer): HelloAnswer | null {
   try {
-    const { hubTimeMs, agentId, site }: Partial<Record<keyof HelloAnswer, unknown>> = JSON.parse(
+    const { hubTimeMs, agentId, site, settled }: Partial<Record<keyof HelloAnswer, unknown>> = JSON.parse(
       Buffer.from(answer.body).toString('utf8'),
     )
     if (typeof hubTimeMs !== 'number' || typeof agentId !== 'string' || typeof site !== 'string') return null
-    return { hubTimeMs, agentId, site }
+    return { hubTimeMs, agentId, site, settled: readFloors(settled) }
   } catch {
     return null
   }
+}
+
+/** A hub that does not tell says nothing of any epoch. */
+function readFloors(value: unknown): HelloAnswer['settled'] {
+  if (!Array.isArray(value)) return []
+  return value.filter(entry => Number.isSafeInteger(entry?.epoch) && Number.isSafeInteger(entry?.settled))
 }
 
 export function noHub(origin: string): TributaryError {

@@ -1,6 +1,6 @@
 /**
  * A source hears sensors and hands every message to `accept`; it acknowledges to the sensor only when `done` was called without
- * an error, and never in any other place. A source that fails restarts alone; no failure of one source reaches another.
+ * an error, and never in any other place. A source that fails restarts alone (supervisor.ts); no failure of one source reaches another.
  */
 
 import type { TributaryError } from '@tributary/shared/errors'
@@ -11,7 +11,7 @@ export type Accept = (message: Message, done: (error: TributaryError | null) => 
 export interface Source {
   /** `mqtt`, `serial:<name>`. */
   readonly name: string
-  /** Resolves when the source hears its sensors (for a serial port: when it tries to). */
+  /** Resolves when the source hears its sensors, or tries to; throws only what no other try can mend. */
   start(): Promise<void>
   /** Stop hearing; messages already heard are finished or left unacknowledged. */
   stop(): Promise<void>
@@ -25,4 +25,8 @@ export interface SourceStatus {
   readonly messages: number
   readonly deadLettered: number
   readonly duplicates: number
+  /** Times that it could not start or ended by itself, since the start of the agent. */
+  readonly failures: number
+  /** By this machine's clock, ms. */
+  readonly lastError: { readonly atMs: number; readonly detail: string } | null
 }

@@ -1,12 +1,12 @@
 /** For the uplink's tests: a buffer in memory that keeps the contract of buffer.ts, and a hub on a port of its own that misbehaves on demand. */
-import type { KeyObject } from 'node:crypto'
+import { hash, type KeyObject } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { TributaryError } from '@tributary/shared/errors'
-import { fields, type Lane, parseBatchField, paths, type Recall } from '@tributary/shared/protocol'
+import { type BatchConflict, fields, type Lane, parseBatchField, paths, type Recall } from '@tributary/shared/protocol'
 import { signResponse, verifyRequest } from '@tributary/shared/signature'
 import { generateKeyPair } from '@tributary/shared/signature-keys'
-import type { BufferStats, SealedBatch } from '../buffer/buffer.ts'
+import type { BufferStats, EpochFloor, SealedBatch } from '../buffer/buffer.ts'
 import { noCounters } from '../buffer/counters.ts'
 import type { Identity } from '../identity/identity.ts'
 import type { UplinkOptions } from './uplink.ts'
@@ -27,6 +27,9 @@ export class MemoryBuffer implements UplinkBuffer {
   largestPage = 0
   /** How often somebody looked what there is. */
   looks = 0
+  looksForCopies = 0
+  readonly broughtBack: number[] = []
+  earlier: readonly EpochFloor[] = []
   readonly #unsealed: Record<Lane, number> = { live: 0, backlog: 0 }
   #pending = new Set<number>()
   #settled = 0
@@ -83,6 +86,15 @@ export class MemoryBuffer implements UplinkBuffer {
     return this.#keep(Buffer.from(old.body).toString(), old.readings, old.newestUs)
   }
 
+  async resealCopy(epoch: number, seq: number, digest: string): Promise<SealedBatch | null> {
+    this.#check()
+    this.looksForCopies++
+    const copy = this.sealed.find(batch => batch.epoch === epoch && batch.seq === seq)
+    if (!copy || this.#pending.has(seq) || hash('sha256', copy.body) !== digest) return null
+    if (epoch === this.epoch) this.epoch++
+    return this.#keep(Buffer.from(copy.body).toString(), copy.readings, copy.newestUs)
+  }
+
   async settle(_epoch: number, settled: number): Promise<number> {
     this.#check()
     this.settledCalls.push(settled)
@@ -97,6 +109,18 @@ export class MemoryBuffer implements UplinkBuffer {
     this.#check()
     this.recallSteps.push(recall.id)
     return this.recallSteps.filter(id => id === recall.id).length >= 2
+  }
+
+  async bringBack(_epoch: number, fromSeq: number): Promise<number> {
+    this.#check()
+    this.broughtBack.push(fromSeq)
+    const lost = this.sealed.filter(batch => batch.seq >= fromSeq && !this.#pending.has(batch.seq))
+    for (const { seq } of lost) this.#pending.add(seq)
+    return lost.length
+  }
+
+  async earlierFloors(): Promise<readonly EpochFloor[]> {
+    return this.earlier
   }
 
   async stats(): Promise<BufferStats> {
@@ -172,7 +196,12 @@ export class TestHub {
   hellos = 0
   hello: (hub: TestHub, request: IncomingMessage, response: ServerResponse) => void = answerHello
   settled = 1
+  /** Stored floors of epochs before. */
+  readonly earlier = new Map<number, number>()
+  /** Epochs asked for, by question. */
+  readonly asked: number[][] = []
   credits = 1
+  conflicts: readonly BatchConflict[] = []
   connections = 0
   inFlight = 0
   mostInFlight = 0
@@ -220,6 +249,13 @@ export class TestHub {
       if (kind === 'nonce' && path === paths.hello) {
         this.hellos++
         return this.hello(this, request, response)
+      }
+      if (kind === 'nonce') {
+        const asked = new URL(path, this.origin).searchParams.get('epochs')?.split(',').map(Number) ?? []
+        this.asked.push(asked)
+        const settled = asked.map(epoch => ({ epoch, settled: this.earlier.get(epoch) ?? 1 }))
+        answer(response, 200, { hubTimeMs: Math.round(this.nowS() * 1000), agentId: 'ag-test', site: 'here', settled })
+        return
       }
       const identity = parseBatchField(String(headers[fields.batch]))
       if (kind !== 'batch' || path !== paths.batches || identity === null)
@@ -284,8 +320,9 @@ export function answerHello(
 export const stores: Behaviour = (hub, batch, _request, response) => {
   hub.stored.set(batch.seq, batch.body)
   while (hub.stored.has(hub.settled)) hub.settled++
-  const { settled, credits } = hub
-  answer(response, 200, { accepted: 1, rejected: [], settled, desiredConfigVersion: 3, credits })
+  const { settled, credits, conflicts } = hub
+  const reached = Math.max(...hub.stored.keys())
+  answer(response, 200, { accepted: 1, rejected: [], settled, reached, desiredConfigVersion: 3, credits, conflicts })
 }
 
 /** A problem document with this status. */

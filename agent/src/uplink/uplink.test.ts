@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { createServer } from 'node:net'
 import { TributaryError } from '@tributary/shared/errors'
 import { generateKeyPair } from '@tributary/shared/signature-keys'
@@ -550,6 +551,42 @@ describe('a batch whose identity the hub has with other contents', () => {
   })
 })
 
+describe('a conflict that the hub tells of with a later answer', () => {
+  const digestOf = (seq: number) => hash('sha256', buffer.sealed.find(batch => batch.seq === seq)!.body)
+
+  test('has the copy sent again under another epoch, once, however often it is told', async () => {
+    buffer.arrive(2)
+    run({ maxReadings: 1 })
+    await until(() => buffer.acknowledged.length === 2)
+    hub.conflicts = [{ epoch: 5, seq: 1, digest: digestOf(1) }]
+    buffer.arrive(1)
+    await until(() => buffer.acknowledged.length === 4)
+    buffer.arrive(1)
+    await until(() => buffer.acknowledged.length === 5)
+    expect(hub.received.map(({ epoch }) => epoch)).toEqual([5, 5, 5, 6, 6])
+    expect(uplink?.status()).toMatchObject({ resealed: 1, failedTries: 0 })
+  })
+
+  test('is looked for once and passed over when the batch is another gateway’s', async () => {
+    buffer.arrive(1)
+    run({ maxReadings: 1 })
+    await until(() => buffer.acknowledged.length === 1)
+    hub.conflicts = [{ epoch: 5, seq: 1, digest: 'ab'.repeat(32) }]
+    buffer.arrive(3)
+    await until(() => buffer.acknowledged.length === 4)
+    expect(buffer.looksForCopies).toBe(1)
+    expect(uplink?.status()).toMatchObject({ resealed: 0 })
+  })
+
+  test('that does not read as one spoils no answer', async () => {
+    hub.conflicts = [null, { epoch: -1, seq: 1, digest: '' }, 7] as never
+    buffer.arrive(1)
+    run()
+    await until(() => buffer.acknowledged.length === 1)
+    expect(buffer.looksForCopies).toBe(0)
+  })
+})
+
 describe('a hub that lost data', () => {
   test('gets again what it acknowledged, when its floor has fallen', async () => {
     buffer.arrive(4)
@@ -565,6 +602,33 @@ describe('a hub that lost data', () => {
     expect([...hub.stored.keys()].sort()).toEqual([1, 2, 3, 4, 5])
     await until(() => uplink?.status().sentAgain !== 0)
     expect(logged.map(line => line.message)).toContainEqual(expect.stringContaining('has lost batches'))
+  })
+})
+
+describe('a hub that lost what it had not stored yet', () => {
+  test('gets it again once it has stored what was sent later', async () => {
+    hub.behaviours.push(stores, (_hub, _batch, _request, response) =>
+      answer(response, 200, { accepted: 1, rejected: [], settled: 2, reached: 1, desiredConfigVersion: 0, credits: 1 }),
+    )
+    buffer.arrive(3)
+    run({ maxReadings: 1 })
+    await until(() => hub.stored.size === 3)
+    await until(() => uplink?.status().sentAgain === 2)
+    expect(buffer.broughtBack).toEqual([2])
+    expect([...hub.stored.keys()].sort()).toEqual([1, 2, 3])
+  })
+
+  test('is asked for the epochs before this one, and gets of them what it lacks', async () => {
+    buffer.earlier = [
+      { epoch: 1, floor: 7 },
+      { epoch: 2, floor: 9 },
+    ]
+    hub.earlier.set(2, 9)
+    buffer.arrive(3)
+    run({ maxReadings: 1 })
+    await until(() => buffer.broughtBack.length > 0)
+    expect(hub.asked).toEqual([[1, 2]])
+    expect(buffer.broughtBack).toEqual([1])
   })
 })
 
@@ -596,12 +660,12 @@ describe('a buffer that fails', () => {
 })
 
 test('a batch that was evicted while the hub was away is not sent: it stands in the ledger', async () => {
-  hub.otherwise = says(503, 'unavailable')
+  hub.behaviours.push(says(503, 'unavailable'), (...args) => {
+    buffer.evict(1)
+    says(503, 'unavailable')(...args)
+  })
   buffer.arrive(2)
   run({ maxReadings: 1 })
-  await until(() => (uplink?.status().failedTries ?? 0) >= 2)
-  buffer.evict(1)
-  hub.otherwise = stores
   await until(() => buffer.acknowledged.length === 1)
   expect(buffer.acknowledged).toEqual([2])
   expect([...hub.stored.keys()]).toEqual([2])

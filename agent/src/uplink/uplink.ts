@@ -4,20 +4,22 @@
  * Guarantees
  * - After a start the batches that were sealed and not acknowledged go first, byte for byte as sealed; then new ones.
  * - A batch leaves the buffer's hands only by a 200 that reads as an answer; whatever else happens, it is kept and tried again. One whose
- *   identity the hub knows with other contents is sealed again under another epoch, once.
+ *   identity the hub knows with other contents is sealed again under another epoch, once; also from its copy, when the hub tells later.
  * - Batches go one after another, in order, while all of it could be sent within `inOrderBelowMs`. Above that the lanes go apart
  *   (supply.ts): the live one may always have a batch in flight, beside it the backlog as many as the hub gives credits, at most
  *   `maxInFlight`.
  * - What the hub asks back (recalls.ts) is taken from the buffer while there is no more than a batch to send.
  * - The bytes of all requests keep to `maxBytesPerS` (bandwidth.ts); when there is room for one, the live lane has it first.
  * - While no time is trusted the hub is asked for its time before anything else leaves (hub-time.ts): what is in the buffer waits for it.
- * - Waits are jittered and bounded (pace.ts), a refused batch does not stop the others (outbox.ts), and a falling `settled` brings
- *   back what the hub lost.
+ * - Waits are jittered and bounded (pace.ts), and a refused batch does not stop the others (outbox.ts).
+ * - What the hub acknowledged and lost is sent again: its floor falls (settled-floors.ts), it has stored what was sent later
+ *   (acknowledged-seqs.ts), or it does not know an earlier start of this agent (earlier-epochs.ts).
  * - All waiting is by the monotonic clock; only `created`, the lane and what people see look at the hub's time (hub-clock.ts).
  */
-import { isTributaryError, messageOf } from '@tributary/shared/errors'
-import type { Lane, Recall } from '@tributary/shared/protocol'
+import { isTributaryError, messageOf, TributaryError } from '@tributary/shared/errors'
+import { type BatchConflict, type Lane, maxHelloEpochs, type Recall } from '@tributary/shared/protocol'
 import type { Buffer } from '../buffer/buffer.ts'
+import { exchangeHello } from '../identity/hello.ts'
 import { HubConnection } from '../identity/hub-connection.ts'
 import { findProxy } from '../identity/hub-proxy.ts'
 import { parseHubUrl } from '../identity/hub-url.ts'
@@ -25,8 +27,10 @@ import type { Identity } from '../identity/identity.ts'
 import type { AgentClock } from '../time/agent-clock.ts'
 import { type HubClock, hubClockBeside } from '../time/hub-clock.ts'
 import { reportLearned } from '../time/report-learned.ts'
+import { AcknowledgedSeqs } from './acknowledged-seqs.ts'
 import { Bandwidth } from './bandwidth.ts'
 import { DrainEstimate } from './drain-estimate.ts'
+import { EarlierEpochs } from './earlier-epochs.ts'
 import { HubTime } from './hub-time.ts'
 import { Outbox, type Outgoing } from './outbox.ts'
 import { Pace } from './pace.ts'
@@ -35,6 +39,7 @@ import { SettledFloors } from './settled-floors.ts'
 import { laneOf, sendBatch } from './signed-exchange.ts'
 import { lookEveryMs, Supply } from './supply.ts'
 import { Tally } from './tally.ts'
+import { ToldConflicts } from './told-conflicts.ts'
 import type { UplinkConfig } from './uplink-config.ts'
 import type { LaneStatus, UplinkState, UplinkStatus } from './uplink-status.ts'
 import type { ReadAnswer, Setback } from './verdict.ts'
@@ -50,7 +55,18 @@ export interface UplinkLog {
 export interface UplinkOptions {
   readonly buffer: Pick<
     Buffer,
-    'seal' | 'split' | 'pending' | 'isPending' | 'acknowledge' | 'reseal' | 'settle' | 'recall' | 'stats'
+    | 'seal'
+    | 'split'
+    | 'pending'
+    | 'isPending'
+    | 'acknowledge'
+    | 'reseal'
+    | 'resealCopy'
+    | 'settle'
+    | 'bringBack'
+    | 'earlierFloors'
+    | 'recall'
+    | 'stats'
   >
   readonly identity: Identity
   readonly config: UplinkConfig
@@ -60,6 +76,8 @@ export interface UplinkOptions {
   readonly time?: AgentClock | null
   /** [0, 1); for the jitter. */
   readonly random?: () => number
+  /** Sabotage for the proofs: what the hub has lost is not sent again. Never set in service. */
+  readonly ignoreSettled?: boolean
 }
 
 /** Whose turn it is, in order of preference: one queue after the other, or the lanes side by side. */
@@ -81,6 +99,9 @@ export class Uplink {
   readonly #tally = new Tally()
   readonly #floors: SettledFloors
   readonly #recalls: Recalls
+  readonly #told = new ToldConflicts()
+  readonly #acknowledged = new AcknowledgedSeqs()
+  readonly #earlier: EarlierEpochs
   readonly #wakeup = new Wakeup()
   readonly #stop = new AbortController()
   readonly #underWay = new Set<Promise<void>>()
@@ -106,7 +127,15 @@ export class Uplink {
     this.#bandwidth = new Bandwidth(config.maxBytesPerS)
     this.#estimate = new DrainEstimate(config.maxReadings, config.maxBytesPerS)
     const parts = { buffer, config, outbox: this.#outbox, estimate: this.#estimate }
-    this.#supply = new Supply({ ...parts, monotonicMs: () => this.#clock.monotonicMs() })
+    const monotonicMs = () => this.#clock.monotonicMs()
+    this.#supply = new Supply({ ...parts, monotonicMs })
+    this.#earlier = new EarlierEpochs({
+      floors: () => buffer.earlierFloors(maxHelloEpochs),
+      highestSent: epoch => this.#acknowledged.highestSent(epoch),
+      ask: epochs => this.#askFloors(epochs),
+      lost: (epoch, fromSeq) => this.#bringBack(epoch, fromSeq),
+      monotonicMs,
+    })
   }
 
   /** Throws `config` when the address of the hub or its proxy, or the CA file cannot be used. */
@@ -270,6 +299,7 @@ export class Uplink {
 
   async #send(connection: HubConnection, outgoing: Outgoing): Promise<void> {
     const sentAtMs = this.#clock.monotonicMs()
+    this.#acknowledged.sent(outgoing.batch.epoch, outgoing.batch.seq)
     try {
       const exchange = {
         connection,
@@ -313,20 +343,74 @@ export class Uplink {
     this.#estimate.stored({ readings, bytes: body.length }, receivedAtMs - sentAtMs, receivedAtMs)
     this.#credits = Math.max(1, answer.credits)
     this.#recalls.hear(answer.recalls)
-    if (this.#floors.heard(epoch, answer.settled, sentAtMs, receivedAtMs)) await this.#settle(epoch, answer.settled)
+    if (this.#options.ignoreSettled !== true) await this.#sendLostAgain(outgoing, answer, sentAtMs, receivedAtMs)
+    for (const conflict of this.#told.fresh(answer.conflicts)) await this.#resealCopy(conflict)
   }
 
-  async #settle(epoch: number, settled: number): Promise<void> {
-    const { buffer, log } = this.#options
+  /** Whatever the answer shows that the hub has lost of what it acknowledged. */
+  async #sendLostAgain({ batch }: Outgoing, answer: ReadAnswer, sentAtMs: number, receivedAtMs: number): Promise<void> {
+    const { epoch, seq } = batch
+    this.#acknowledged.acknowledged(epoch, seq)
+    if (this.#floors.heard(epoch, answer.settled, sentAtMs, receivedAtMs)) await this.#settle(epoch, answer.settled)
+    const lostFrom = this.#acknowledged.stored(epoch, answer.settled, answer.reached)
+    if (lostFrom !== null) await this.#bringBack(epoch, lostFrom)
+    await this.#lookBack(epoch, answer.reached)
+  }
+
+  async #resealCopy(conflict: BatchConflict): Promise<void> {
+    const { epoch, seq, digest } = conflict
     try {
-      const batches = await buffer.settle(epoch, settled)
-      if (batches === 0) return
-      this.#tally.again += batches
+      const resealed = await this.#options.buffer.resealCopy(epoch, seq, digest)
+      this.#told.done(conflict)
+      if (!resealed) return
+      this.#tally.resealed++
       this.#supply.pendingAgain()
-      log.warn({ epoch, settled, batches }, 'the hub has lost batches that it had acknowledged; sending them again')
     } catch (error) {
       this.#bufferFailed(error)
     }
+  }
+
+  #settle(epoch: number, settled: number): Promise<void> {
+    return this.#sendAgain(epoch, settled, this.#options.buffer.settle(epoch, settled))
+  }
+
+  #bringBack(epoch: number, fromSeq: number): Promise<void> {
+    return this.#sendAgain(epoch, fromSeq, this.#options.buffer.bringBack(epoch, fromSeq))
+  }
+
+  async #sendAgain(epoch: number, fromSeq: number, broughtBack: Promise<number>): Promise<void> {
+    try {
+      const batches = await broughtBack
+      if (batches === 0) return
+      this.#tally.again += batches
+      this.#supply.pendingAgain()
+      const fields = { epoch, fromSeq, batches }
+      this.#options.log.warn(fields, 'the hub has lost batches that it had acknowledged; sending them again')
+    } catch (error) {
+      this.#bufferFailed(error)
+    }
+  }
+
+  /** A hub that does not tell is asked again when it is due. */
+  async #lookBack(epoch: number, reached: number): Promise<void> {
+    try {
+      await this.#earlier.acknowledged(epoch, reached)
+    } catch (error) {
+      if (this.#stop.signal.aborted) return
+      this.#options.log.warn(
+        { error: messageOf(error) },
+        'cannot tell what the hub has of earlier starts of this agent',
+      )
+    }
+  }
+
+  async #askFloors(epochs: readonly number[]): Promise<ReadonlyMap<number, number>> {
+    const connection = this.#connection
+    if (connection === null) throw new TributaryError('aborted', 'stopped')
+    const { identity } = this.#options
+    const { said, answer } = await exchangeHello(connection, identity, this.#clock.nowMs(), this.#stop.signal, epochs)
+    if (said === null) throw new TributaryError('unavailable', `the hub answers a hello with ${answer.status}`)
+    return new Map(said.settled.map(({ epoch, settled }) => [epoch, settled]))
   }
 
   /** The hub has this identity with other contents: the readings leave under another one. A hub that says so again has it held. */
@@ -354,6 +438,7 @@ export class Uplink {
     this.#pace.succeeded(sentAtMs)
     if (!this.#setback || this.#pace.attempts > 0) return
     this.#setback = null
+    this.#earlier.hubReturned()
     this.#options.log.info({ hub: this.#connection?.origin }, 'the hub takes batches again')
   }
 

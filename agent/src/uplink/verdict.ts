@@ -13,7 +13,13 @@
  * Nothing here drops a batch: only `stored` ends one.
  */
 import type { ErrorCode } from '@tributary/shared/errors'
-import { type BatchAnswer, maxRecallsInAnswer, type Recall } from '@tributary/shared/protocol'
+import {
+  type BatchAnswer,
+  type BatchConflict,
+  maxRecallsInAnswer,
+  maxToldConflicts,
+  type Recall,
+} from '@tributary/shared/protocol'
 import { limits } from '@tributary/shared/reading'
 import type { HubAnswer } from '../identity/hub-connection.ts'
 import { parseProblem } from '../identity/problem.ts'
@@ -68,9 +74,23 @@ function readBatchAnswer(body: Uint8Array, entries: number): ReadAnswer | null {
   if (!value || !Array.isArray(value.rejected) || value.rejected.length > entries) return null
   const rejected = countReasons(value.rejected, entries)
   const { accepted, settled, desiredConfigVersion, credits } = value
+  const conflicts = readConflicts(value.conflicts)
+  // A hub that does not say it says nothing of what it lost either.
+  const reached = isCount(value.reached) ? value.reached : 0
   if (!rejected || !isCount(accepted) || !isCount(settled) || !isCount(desiredConfigVersion) || !isCount(credits))
     return null
-  return { accepted, settled, desiredConfigVersion, credits, rejected, recalls: readRecalls(value.recalls) }
+  const recalls = readRecalls(value.recalls)
+  return { accepted, settled, desiredConfigVersion, credits, rejected, conflicts, reached, recalls }
+}
+
+/** A hub that does not know of them names none; what does not read as one is passed over, as it names nothing that is here. */
+function readConflicts(value: unknown): BatchConflict[] {
+  if (!Array.isArray(value)) return []
+  return value.slice(0, maxToldConflicts).flatMap((entry: Partial<BatchConflict> | null) => {
+    const { epoch, seq, digest } = entry ?? {}
+    const isWhole = isCount(epoch) && isCount(seq) && typeof digest === 'string' && /^[0-9a-f]{64}$/.test(digest)
+    return isWhole ? [{ epoch, seq, digest }] : []
+  })
 }
 
 /** What does not read as a recall is passed over: the batch is stored all the same. */

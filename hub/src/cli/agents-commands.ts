@@ -11,6 +11,8 @@ interface Agent {
   readonly site: string
   readonly lastSeenAt: string | null
   readonly revokedAt: string | null
+  readonly lostReadings: number
+  readonly conflicts: number
 }
 
 const list: Command = {
@@ -28,8 +30,14 @@ const list: Command = {
       one.name,
       one.site,
       one.revokedAt === null ? (one.lastSeenAt ?? 'never') : 'revoked',
+      String(one.lostReadings),
+      String(one.conflicts),
     ])
-    context.out(rows.length === 0 ? 'No agents.' : table(['AGENT', 'NAME', 'SITE', 'LAST SEEN'], rows))
+    context.out(
+      rows.length === 0 ? 'No agents.' : table(['AGENT', 'NAME', 'SITE', 'LAST SEEN', 'LOST', 'CONFLICTS'], rows),
+    )
+    const cloned = agents.filter(({ conflicts }) => conflicts > 0).map(({ name }) => name)
+    if (cloned.length > 0) context.note(`Running twice, or restored from an image? ${cloned.join(', ')}`)
     return 0
   },
 }

@@ -31,6 +31,10 @@ export const agent = z
     missingBatches: z.int().openapi({
       description: 'Neither here nor reported lost, and the agent holds them no longer: see /v1/gaps',
     }),
+    conflicts: z.int().openapi({
+      description:
+        'Batches of the last 30 days that came under the identity of another one: the gateway was cloned, or restored from an image',
+    }),
   })
   .openapi('Agent')
 

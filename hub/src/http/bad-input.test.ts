@@ -1,6 +1,6 @@
 // One bad input harms nothing else: each is refused in its own way, and a good batch of another gateway passes right after it.
 import { generateKeyPairSync } from 'node:crypto'
-import { encodeBatch } from '@tributary/shared/batch/codec'
+import { batchDigest, encodeBatch } from '@tributary/shared/batch/codec'
 import { TributaryError } from '@tributary/shared/errors'
 import { type BatchAnswer, batchLimits, fields, mediaTypes, type Problem } from '@tributary/shared/protocol'
 import { verifyResponse } from '@tributary/shared/signature'
@@ -105,19 +105,39 @@ test('a replayed batch is answered 200 with the same verdict, and logged under t
   expect(hub.appended[1]!.rejected).toEqual(hub.appended[0]!.rejected)
 })
 
-test('the same identity with other contents is a conflict', async () => {
-  await gateway.sendBatch(gateway.batch(1, [1]))
-  expect(await problem(await gateway.sendBatch(gateway.batch(1, [2])))).toMatchObject({ status: 409, code: 'conflict' })
-  expect(hub.appended).toHaveLength(1)
+test('the same identity with other contents waits until the store knows which it has, and is a conflict then', async () => {
+  const ours = gateway.batch(1, [1])
+  await gateway.sendBatch(ours)
+  const theirs = gateway.batch(1, [2])
+  const undecided = await gateway.sendBatch(theirs)
+  expect(undecided.headers.get('retry-after')).toBe('1')
+  expect(await problem(undecided)).toMatchObject({ status: 503, code: 'unavailable' })
+  await storeDigest(1, batchDigest(encodeBatch(ours)))
+  expect(await problem(await gateway.sendBatch(theirs))).toMatchObject({ status: 409, code: 'conflict' })
+  expect((await gateway.sendBatch(ours)).status).toBe(200)
+  expect(hub.appended).toHaveLength(2)
 })
 
 test('a conflict with a batch stored before the hub started is seen by its stored digest', async () => {
-  const { rows } = await hub.database.pool.query('select agent_no from agent where agent_id = $1', [gateway.agentId])
-  await hub.database.pool.query(`insert into received values ('store', $1, 7, '{[1,5)}')`, [rows[0].agent_no])
-  await hub.database.pool.query('create table if not exists batch_digest_test partition of batch_digest default')
-  await hub.database.pool.query('insert into batch_digest values ($1, 7, 3, $2)', [rows[0].agent_no, Buffer.alloc(32)])
+  await storeDigest(3, new Uint8Array(32))
   expect(await problem(await gateway.sendBatch(gateway.batch(3)))).toMatchObject({ status: 409, code: 'conflict' })
+  const answer = await hub.get(`/v1/agents/${gateway.agentId}`)
+  expect(await answer.json()).toMatchObject({ conflicts: 1 })
 })
+
+/** As the store does. */
+async function storeDigest(seq: number, digest: Uint8Array): Promise<void> {
+  const { pool } = hub.database
+  await pool.query(`insert into received select 'store', agent_no, 7, '{[1,5)}' from agent where agent_id = $1`, [
+    gateway.agentId,
+  ])
+  await pool.query('create table if not exists batch_digest_test partition of batch_digest default')
+  await pool.query('insert into batch_digest select agent_no, 7, $2, $3 from agent where agent_id = $1', [
+    gateway.agentId,
+    seq,
+    digest,
+  ])
+}
 
 test.each([
   ['two years slow', -2 * 366 * 86_400],
@@ -207,6 +227,10 @@ test('the hub signs its answer to a hello, the time in it included', async () =>
       .replace(/"hubTimeMs":\d/, '"hubTimeMs":9'),
   )
   expect(() => verifyResponse({ ...answered, body: forged })).toThrow(/digest/)
+})
+
+test.each(['', '1,x', Array(65).fill(1).join()])('a hello about the epochs %j is refused', async epochs => {
+  expect(await problem(await gateway.hello(undefined, undefined, `?epochs=${epochs}`))).toMatchObject({ status: 400 })
 })
 
 test('a nonce is answered once', async () => {

@@ -10,8 +10,8 @@ export interface HubMetrics {
   finished(request: FinishedRequest): void
 }
 
-/** What a consumer did since the start: `duplicates` were left out as repeats, `conflicts` and `poisoned` are dead letters. */
-export const consumerCountNames = ['batches', 'readings', 'duplicates', 'conflicts', 'poisoned'] as const
+/** What a consumer did since the start: `duplicates` were left out as repeats, `conflicts` and `poisoned` are dead letters, `lost` are readings that agents report as lost. */
+export const consumerCountNames = ['batches', 'readings', 'duplicates', 'conflicts', 'poisoned', 'lost'] as const
 export type ConsumerCounts = Record<(typeof consumerCountNames)[number], number>
 
 export interface ConsumerMetrics {
@@ -34,6 +34,12 @@ export function hubMetrics(ingest: Ingest, consumers: ConsumerMetrics, books: ()
   const { counts } = ingest
   total(registers, 'tributary_ingest_batches_total', 'Batches taken, repeats included', () => counts.batches)
   total(registers, 'tributary_ingest_repeats_total', 'Batches taken that were seen before', () => counts.repeats)
+  total(
+    registers,
+    'tributary_ingest_conflicts_total',
+    'Batches refused because the hub has their identity with other contents: is a gateway cloned?',
+    () => counts.conflicts,
+  )
   total(
     registers,
     'tributary_ingest_readings_total',

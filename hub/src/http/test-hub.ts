@@ -25,6 +25,8 @@ import { OpenRecalls } from '../ingest/open-recalls.ts'
 import { RecentBatches } from '../ingest/recent-batches.ts'
 import { SeriesBudgets } from '../ingest/series-budgets.ts'
 import { SettledFloors } from '../ingest/settled-floors.ts'
+import { UntoldConflicts } from '../ingest/untold-conflicts.ts'
+import { recordConflicts } from '../log/conflicts.ts'
 import { decodeEnvelope, type Envelope } from '../log/envelope.ts'
 import type { EventLog } from '../log/event-log.ts'
 import { readFleetBooks } from '../query/read-fleet-books.ts'
@@ -67,6 +69,9 @@ export class TestHub implements AsyncDisposable {
       recent: new RecentBatches(pool),
       settled: new SettledFloors(pool, now),
       recalls: new OpenRecalls(pool, now),
+      untold: new UntoldConflicts(pool, now),
+      onConflict: async ({ agentNo, epoch, seq }, digest, readings) =>
+        void (await recordConflicts(pool, 'ingest', [{ agentNo, epoch, seq, digest, readings }])),
       nonces: new Nonces(),
       inFlight: new InFlight(64 * 1024 * 1024),
       maxCredits: 8,
@@ -261,9 +266,10 @@ export class TestGateway {
     })
   }
 
-  hello(nonce: string = makeNonce(), createdS?: number): Promise<Response> {
-    const headers = this.#sign('GET', paths.hello, { [fields.nonce]: nonce }, new Uint8Array(), createdS)
-    return this.#send(paths.hello, { headers })
+  hello(nonce: string = makeNonce(), createdS?: number, query = ''): Promise<Response> {
+    const path = paths.hello + query
+    const headers = this.#sign('GET', path, { [fields.nonce]: nonce }, new Uint8Array(), createdS)
+    return this.#send(path, { headers })
   }
 
   /** The headers of the last signed request, for checking signed answers. */

@@ -83,13 +83,13 @@ test('nonces are bounded: the oldest is forgotten first', () => {
 
 test('identities remembered are bounded, and a repeat gets the first verdict', async () => {
   await using database = await testDatabase()
-  const recent = new RecentBatches(database.pool, 2)
+  const recent = new RecentBatches(database.pool, { capacity: 2 })
   const identity = (seq: number) => ({ agentId: 'ag', agentNo: 1, epoch: 1, seq })
   const [digest, other] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
   const verdict = new Map([[0, 'future' as const]])
   for (const seq of [1, 2, 3]) recent.remember(identity(seq), { digest, verdict })
   expect(await recent.recall(identity(3), digest, 1)).toBe(verdict)
-  await expect(recent.recall(identity(3), other, 1)).rejects.toMatchObject({ code: 'conflict' })
+  await expect(recent.recall(identity(3), other, 1)).rejects.toMatchObject({ code: 'unavailable' })
   expect(await recent.recall(identity(1), other, 1)).toBeNull()
 })
 

@@ -5,20 +5,21 @@
  * - The answer leaves after `append` resolved: a reading that it does not reject survives a crash of hub and log.
  * - A batch is judged once: a repeat seen within memory gets the first verdict, and what the log holds is the verdict of its first
  *   append either way, because the store takes an identity once.
+ * - A batch whose identity the hub has with other contents is refused with 409, or, when only the store can tell, named in later answers.
  * - Bounded: body, bytes in flight, series per agent, and every cache. What does not fit is answered 503 with a spread Retry-After.
  * - A failed append is answered 503, and may still have happened: the agent sends the same bytes again, the store removes them.
  *
  * The lane is a claim: a batch counts as live only when its newest reading is younger than `liveWithinMs`.
  */
 import type { Batch } from '@tributary/shared/batch/batch'
-import { TributaryError } from '@tributary/shared/errors'
+import { isTributaryError, TributaryError } from '@tributary/shared/errors'
 import {
   type BatchAnswer,
   batchLimits,
   fields,
   type HelloAnswer,
   type Lane,
-  type Recall,
+  maxHelloEpochs,
   type RejectReason,
 } from '@tributary/shared/protocol'
 import type { AgentDirectory, AgentStanding } from '../devices/agent-directory.ts'
@@ -30,10 +31,11 @@ import type { Nonces } from './nonces.ts'
 import { type BatchRequest, batchMediaType, type OpenedBatch, openBatch, verifyAgent } from './open-batch.ts'
 import type { OpenRecalls } from './open-recalls.ts'
 import { type BodySource, readBody } from './read-body.ts'
-import type { RecentBatches } from './recent-batches.ts'
+import type { BatchIdentity, RecentBatches } from './recent-batches.ts'
 import { spreadRetryAfterS } from './retry-after.ts'
 import type { SeriesBudgets } from './series-budgets.ts'
 import type { SettledFloors } from './settled-floors.ts'
+import type { UntoldConflicts } from './untold-conflicts.ts'
 
 /** A batch is live when its newest reading is younger than this, ms. */
 const liveWithinMs = 60_000
@@ -50,6 +52,9 @@ export interface IngestParts {
   readonly recent: RecentBatches
   readonly settled: SettledFloors
   readonly recalls: OpenRecalls
+  readonly untold: UntoldConflicts
+  /** A batch is refused because its identity has other contents here. Awaited before the answer. */
+  readonly onConflict: (identity: BatchIdentity, digest: Uint8Array, readings: number) => Promise<void>
   readonly nonces: Nonces
   readonly inFlight: InFlight
   /** Backlog batches that one agent may have in flight when the hub is idle. */
@@ -67,13 +72,14 @@ export interface IngestParts {
 export interface IngestCounts {
   batches: number
   repeats: number
+  conflicts: number
   readings: number
   bytes: number
   readonly rejected: Map<RejectReason, number>
 }
 
 export class Ingest {
-  readonly counts: IngestCounts = { batches: 0, repeats: 0, readings: 0, bytes: 0, rejected: new Map() }
+  readonly counts: IngestCounts = { batches: 0, repeats: 0, conflicts: 0, readings: 0, bytes: 0, rejected: new Map() }
   readonly #parts: IngestParts
   readonly #now: () => number
 
@@ -112,7 +118,11 @@ export class Ingest {
       throw new TributaryError('unauthenticated', `this request needs a signed ${fields.nonce}`)
     }
     this.#parts.nonces.use(agent.agentId, nonce, nowMs)
-    return { hubTimeMs: nowMs, agentId: agent.agentId, site: agent.site }
+    const settled = epochsOf(request.path).map(async epoch => {
+      const stored = await this.#parts.settled.of(agent.agentNo, epoch)
+      return { epoch, settled: stored.settled }
+    })
+    return { hubTimeMs: nowMs, agentId: agent.agentId, site: agent.site, settled: await Promise.all(settled) }
   }
 
   async #findAgent(request: IncomingRequest): Promise<AgentStanding> {
@@ -132,12 +142,13 @@ export class Ingest {
   async #keep(agent: AgentStanding, opened: OpenedBatch): Promise<BatchAnswer> {
     const { epoch, seq } = opened.batch.header
     const identity = { agentId: agent.agentId, agentNo: agent.agentNo, epoch, seq }
-    const [budget, settled] = await Promise.all([
+    const [budget, stored, conflicts] = await Promise.all([
       this.#parts.budgets.of(agent.agentNo),
       this.#parts.settled.of(agent.agentNo, epoch),
+      this.#parts.untold.of(agent.agentNo),
     ])
     const receivedAtMs = this.#now()
-    const before = await this.#parts.recent.recall(identity, opened.digest, settled)
+    const before = await this.#recall(identity, opened, stored.settled)
     const verdict = before ?? judgeBatch(opened.batch, receivedAtMs, budget)
     const record = encodeEnvelope({
       receivedAtMs,
@@ -155,7 +166,20 @@ export class Ingest {
     else await durable
     if (before === null) this.#parts.recent.remember(identity, { digest: opened.digest, verdict })
     this.#count(opened, verdict, before !== null)
-    return this.#answer(opened.batch, verdict, settled, await this.#parts.recalls.of(agent.agentNo))
+    const recalls = await this.#parts.recalls.of(agent.agentNo)
+    return this.#answer(opened.batch, verdict, { ...stored, conflicts, recalls })
+  }
+
+  async #recall(identity: BatchIdentity, { batch, digest }: OpenedBatch, settled: number): Promise<Verdict | null> {
+    try {
+      return await this.#parts.recent.recall(identity, digest, settled)
+    } catch (error) {
+      if (isTributaryError(error, 'conflict')) {
+        this.counts.conflicts++
+        await this.#parts.onConflict(identity, digest, countReadings(batch))
+      }
+      throw error
+    }
   }
 
   async #append(key: string, record: Uint8Array): Promise<void> {
@@ -177,15 +201,18 @@ export class Ingest {
     }
   }
 
-  #answer(batch: Batch, verdict: Verdict, settled: number, recalls: readonly Recall[]): BatchAnswer {
+  #answer(
+    batch: Batch,
+    verdict: Verdict,
+    standing: Pick<BatchAnswer, 'settled' | 'reached' | 'conflicts' | 'recalls'>,
+  ): BatchAnswer {
     const rejected = Array.from(verdict, ([index, reason]) => ({ index, reason }))
     return {
       accepted: countReadings(batch) + countAggregates(batch) - rejected.length,
       rejected,
-      settled,
+      ...standing,
       desiredConfigVersion: 0,
       credits: this.#credits(),
-      recalls,
     }
   }
 
@@ -204,6 +231,15 @@ export class Ingest {
     this.counts.readings += countReadings(opened.batch)
     for (const reason of verdict.values()) this.counts.rejected.set(reason, (this.counts.rejected.get(reason) ?? 0) + 1)
   }
+}
+
+/** Those of `?epochs=`. Throws `malformed`. */
+function epochsOf(path: string): number[] {
+  const text = new URL(path, 'http://hub').searchParams.get('epochs')
+  if (text === null) return []
+  const epochs = text.split(',')
+  if (epochs.length <= maxHelloEpochs && epochs.every(epoch => /^\d{1,15}$/.test(epoch))) return epochs.map(Number)
+  throw new TributaryError('malformed', `epochs: not at most ${maxHelloEpochs} whole numbers, as 1,2,3 (in the query)`)
 }
 
 function countReadings(batch: Batch): number {

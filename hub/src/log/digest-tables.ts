@@ -7,7 +7,7 @@ import type { Database } from '../database/database.ts'
 import { dropPartition, listPartitions, makePartition } from '../database/partitions.ts'
 
 const dayMs = 86_400_000
-const keepDays = 30
+export const keepDays = 30
 const checkEveryMs = 3_600_000
 
 export class DigestTables {

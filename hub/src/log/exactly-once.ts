@@ -16,6 +16,7 @@ import { isTributaryError, messageOf, TributaryError } from '@tributary/shared/e
 import pg from 'pg'
 import type { Database } from '../database/database.ts'
 import { isRetryableDatabaseError } from '../database/database-error.ts'
+import { type Conflict, recordConflicts } from './conflicts.ts'
 import { type DeadLetter, writeDeadLetter } from './dead-letters.ts'
 import { DigestTables } from './digest-tables.ts'
 import type { Effect, JudgedBatch } from './effect.ts'
@@ -33,7 +34,10 @@ import {
 import { findPoison } from './poison.ts'
 import { movePosition, type Position, rewindPosition, takePosition } from './position.ts'
 
-/** What happened, counted. `duplicates` were left out by identity, `conflicts` had another digest, `poisoned` could not be applied. */
+/**
+ * What happened, counted. `duplicates` were left out by identity, `conflicts` had another digest, `poisoned` could not be applied;
+ * `lost` are readings that agents report as lost.
+ */
 export interface EffectCounts {
   readonly records: number
   readonly batches: number
@@ -41,13 +45,14 @@ export interface EffectCounts {
   readonly duplicates: number
   readonly conflicts: number
   readonly poisoned: number
+  readonly lost: number
 }
 
 /**
  * Breaks a promise on purpose, for the proofs. `no-identity-check`: what is recorded is applied again. `offset-only-skip`: repeats
- * are recognised by offset alone, as a plain consumer would.
+ * are recognised by offset alone, as a plain consumer would. `no-conflict-check`: other contents are taken for a repeat.
  */
-export const sabotages = ['no-identity-check', 'offset-only-skip'] as const
+export const sabotages = ['no-identity-check', 'offset-only-skip', 'no-conflict-check'] as const
 export type Sabotage = (typeof sabotages)[number]
 
 export interface RunEffectOptions {
@@ -62,6 +67,8 @@ export interface RunEffectOptions {
   readonly keepLedger?: boolean
   /** Called after each commit. */
   readonly onApplied?: (counts: EffectCounts) => void
+  /** Called after the commit that recorded it first. */
+  readonly onConflict?: (conflict: Conflict) => void
   /** The log was not as it was left (another log, a restored one): read again from its start. */
   readonly onRewind?: (partition: number) => void
   readonly sabotage?: Sabotage | undefined
@@ -87,6 +94,13 @@ type Opened =
       readonly envelope: Envelope | null
       readonly error: unknown
     }
+
+interface Applied {
+  readonly fresh: JudgedBatch[]
+  readonly counts: EffectCounts
+  /** Those recorded here first. */
+  readonly conflicts: readonly Conflict[]
+}
 
 interface Owned {
   readonly token: string
@@ -219,7 +233,7 @@ class EffectConsumer implements LogConsumer {
     const last = opened.at(-1)
     if (last === undefined) return
     const to = { nextOffset: last.record.offset + 1n, lastRecord: identityOf(last.record) }
-    const { fresh, counts } = await database.transaction(async tx => {
+    const { fresh, counts, conflicts } = await database.transaction(async tx => {
       await this.move(tx, partition, owned, to)
       return await this.apply(tx, opened, poison)
     })
@@ -227,6 +241,7 @@ class EffectConsumer implements LogConsumer {
     this.rewound.delete(partition)
     effect.committed?.(fresh)
     this.options.onApplied?.(counts)
+    for (const conflict of conflicts) this.options.onConflict?.(conflict)
   }
 
   private async move(
@@ -246,7 +261,7 @@ class EffectConsumer implements LogConsumer {
     tx: pg.PoolClient,
     opened: readonly Opened[],
     poison: ReadonlyMap<Opened, unknown>,
-  ): Promise<{ fresh: JudgedBatch[]; counts: EffectCounts }> {
+  ): Promise<Applied> {
     const { effect, sabotage } = this.options
     const letters: DeadLetter[] = []
     const good: JudgedBatch[] = []
@@ -256,7 +271,7 @@ class EffectConsumer implements LogConsumer {
       else letters.push(poisonLetter(effect.group, one, error))
     }
     const { fresh, repeated } = await this.sortOut(tx, good, opened)
-    const conflicts = this.keepLedger && sabotage === undefined ? await conflictLetters(tx, effect.group, repeated) : []
+    const others = this.keepLedger && sabotage === undefined ? await findOthers(tx, repeated) : []
     if (fresh.length > 0) await effect.apply(tx, fresh)
     // What was poisoned counts as taken: its bytes are in the dead letters.
     const poisoned = opened
@@ -275,18 +290,26 @@ class EffectConsumer implements LogConsumer {
     const losses = fresh.flatMap(({ envelope, batch }) =>
       batch.header.losses.map(loss => ({ agentNo: envelope.agentNo, loss })),
     )
-    await recordLosses(tx, effect.group, losses, this.keepLedger)
-    for (const letter of [...letters, ...conflicts]) await writeDeadLetter(tx, letter)
+    const lost = await recordLosses(tx, effect.group, losses, this.keepLedger)
+    const conflicting = others.filter(({ stored }) => stored !== null)
+    const conflicts = await recordConflicts(
+      tx,
+      'store',
+      conflicting.map(({ judged }) => conflictOf(judged)),
+    )
+    for (const letter of [...letters, ...others.map(other => otherLetter(effect.group, other))])
+      await writeDeadLetter(tx, letter)
     const readings = fresh.reduce((sum, { batch }) => sum + countReadings(batch), 0)
     const counts = {
       records: opened.length,
       batches: fresh.length,
       readings,
-      duplicates: repeated.length - conflicts.length,
-      conflicts: conflicts.length,
+      duplicates: repeated.length - conflicting.length,
+      conflicts: conflicting.length,
       poisoned: letters.length,
+      lost,
     }
-    return { fresh, counts }
+    return { fresh, counts, conflicts }
   }
 
   /** Which batches are new, and which have an identity that is recorded, or that came earlier in these records. */
@@ -399,32 +422,44 @@ function poisonLetter(group: string, one: Opened, error: unknown): DeadLetter {
   }
 }
 
-/** Repeats whose digest is not the one recorded: another batch under the same identity. */
-async function conflictLetters(
+/** A batch that is left out by its identity, and is not known to be the one that was taken. */
+interface Other {
+  readonly judged: JudgedBatch
+  /** Digest of the one that was taken; null when it is no longer kept. */
+  readonly stored: Uint8Array | null
+}
+
+/** Repeats whose digest is not the one recorded, or whose digest is not kept any more. */
+async function findOthers(
   tx: pg.PoolClient,
-  group: string,
   repeated: readonly { judged: JudgedBatch; first: JudgedBatch | null }[],
-): Promise<DeadLetter[]> {
+): Promise<Other[]> {
   const recorded = await findDigests(
     tx,
     repeated.map(({ judged }) => identity(judged)),
   )
   return repeated.flatMap(({ judged, first }, index) => {
-    const expected = first?.envelope.digest ?? recorded[index]
-    if (expected === null || expected === undefined || Buffer.from(expected).equals(judged.envelope.digest)) return []
-    return [
-      {
-        ...identity(judged),
-        stage: group,
-        reason: 'conflict',
-        readings: countReadings(judged.batch),
-        detail: {
-          stored: Buffer.from(expected).toString('hex'),
-          received: Buffer.from(judged.envelope.digest).toString('hex'),
-          record: `${judged.partition}/${judged.offset}`,
-        },
-        bytes: judged.envelope.batch,
-      },
-    ]
+    const stored = first?.envelope.digest ?? recorded[index] ?? null
+    return stored !== null && Buffer.from(stored).equals(judged.envelope.digest) ? [] : [{ judged, stored }]
   })
+}
+
+function conflictOf(judged: JudgedBatch): Conflict {
+  return { ...identity(judged), digest: judged.envelope.digest, readings: countReadings(judged.batch) }
+}
+
+/** `conflict`: another batch under the same identity. `old-repeat`: the same or another one, nobody can tell any more. */
+function otherLetter(group: string, { judged, stored }: Other): DeadLetter {
+  return {
+    ...identity(judged),
+    stage: group,
+    reason: stored === null ? 'old-repeat' : 'conflict',
+    readings: countReadings(judged.batch),
+    detail: {
+      stored: stored && Buffer.from(stored).toString('hex'),
+      received: Buffer.from(judged.envelope.digest).toString('hex'),
+      record: `${judged.partition}/${judged.offset}`,
+    },
+    bytes: judged.envelope.batch,
+  }
 }

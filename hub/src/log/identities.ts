@@ -123,21 +123,23 @@ export async function recordDigests(
   })
 }
 
-/** Add what agents reported as lost to `received.lost`, and to the table `loss` when `keepLedger`. */
+/** Add what agents reported as lost to `received.lost`, and to the table `loss` when `keepLedger`; how many readings are new there. */
 export async function recordLosses(
   tx: pg.PoolClient,
   consumer: string,
   reported: readonly ReportedLoss[],
   keepLedger: boolean,
-): Promise<void> {
+): Promise<number> {
+  let readings = 0
   for (const { agentNo, loss } of reported) {
     const values = [agentNo, loss.epoch, loss.fromSeq, loss.toSeq]
     if (keepLedger) {
-      await tx.query(
+      const { rowCount } = await tx.query(
         `insert into loss (agent_no, epoch, from_seq, to_seq, readings, exact, reason)
          values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing`,
         [...values, loss.readings, loss.exact, loss.reason],
       )
+      if (rowCount === 1) readings += loss.readings
     }
     if (loss.fromSeq > loss.toSeq) continue // rows that no batch had taken up yet
     await tx.query(
@@ -147,6 +149,7 @@ export async function recordLosses(
       [...values, consumer],
     )
   }
+  return readings
 }
 
 function distinctStreams(identities: readonly Identity[]): { agentNo: number; epoch: number }[] {

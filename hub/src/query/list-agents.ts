@@ -30,6 +30,8 @@ export interface AgentRow {
   readonly lostReadings: number
   /** Neither here nor reported lost, and the agent holds them no longer. */
   readonly missingBatches: number
+  /** Batches that came under an identity under which the hub has other contents, in the last 30 days. */
+  readonly conflicts: number
 }
 
 export interface AgentFilter {
@@ -52,7 +54,8 @@ export async function listAgents(pool: Pool, filter: AgentFilter): Promise<Agent
                  then greatest(0, (a.counters ->> 'stored')::int8 - a.received_readings) end as "backlogReadings",
             (select coalesce(sum(l.readings), 0)::int8 from loss l where l.agent_no = a.agent_no) as "lostReadings",
             (select coalesce(sum(${countSeqs(missingSeqs('r'))}), 0)::int8 from received r
-              where r.consumer = 'store' and r.agent_no = a.agent_no) as "missingBatches"
+              where r.consumer = 'store' and r.agent_no = a.agent_no) as "missingBatches",
+            (select count(*)::int from conflict c where c.agent_no = a.agent_no) as conflicts
        from agent a
       where a.agent_no > $1
         and ($2::text is null or a.agent_id = $2)

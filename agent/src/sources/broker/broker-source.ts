@@ -4,7 +4,7 @@
  * - The session is persistent and the acknowledgement leaves after the commit: what the broker hears while the agent is down or away it
  *   keeps, as far as its own bounds go, and what it sends again is recognised (intake.ts).
  * - Many messages are under way at once, so a commit takes many of them.
- * - Modes: `waiting` (no connection, tried again with full-jitter backoff) ⇄ `running` → `stopped`. No broker is no failure of the agent.
+ * - No broker, or one that refuses the user, is no failure of the agent: it waits, and is tried again (supervisor.ts).
  * - While the buffer cannot commit it is disconnected.
  * - Bounded: bytes in flight, packet size. The broker would send a longer message again for ever, so the rest of it is passed over: it
  *   becomes a dead letter and is acknowledged.
@@ -12,7 +12,7 @@
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { messageOf, TributaryError } from '@tributary/shared/errors'
-import { type Backoff, fullJitterMs, pause } from '@tributary/shared/retry'
+import type { Backoff } from '@tributary/shared/retry'
 import type { Logger } from 'pino'
 import type { Buffer as ReadingBuffer } from '../../buffer/buffer.ts'
 import type { BrokerConfig } from '../../config/agent-config.ts'
@@ -23,6 +23,7 @@ import { InFlight } from '../mqtt/in-flight.ts'
 import { Intake, type Sabotage } from '../mqtt/intake.ts'
 import { ReceiptBook } from '../mqtt/receipt-book.ts'
 import type { Accept, Source, SourceStatus } from '../source.ts'
+import { Supervisor } from '../supervisor.ts'
 import { openSocket, parseBrokerAddress } from './broker-address.ts'
 import { BrokerSession } from './broker-session.ts'
 
@@ -50,18 +51,14 @@ export class BrokerSource implements Source {
   readonly name: string
   readonly #options: BrokerSourceOptions
   readonly #shared: Omit<Shared, 'closed'>
-  readonly #stopping = new AbortController()
+  readonly #supervisor: Supervisor
   #session: BrokerSession | null = null
-  #state: SourceStatus['state'] = 'stopped'
-  #detail: string
   #writable = true
-  #loop: Promise<void> = Promise.resolve()
 
   constructor(options: BrokerSourceOptions) {
     const { config, accept, buffer, decoder, sabotage, maxPayloadBytes } = options
     this.name = `broker:${config.name}`
     this.#options = options
-    this.#detail = config.url
     const scope = `broker-${config.name}-`
     const receipts = new ReceiptBook(
       options.maxReceipts,
@@ -79,47 +76,33 @@ export class BrokerSource implements Source {
       stamp: options.stamp,
       monotonicMs: options.monotonicMs ?? (() => performance.now()),
     }
+    this.#supervisor = new Supervisor({
+      live: running => this.#listen(running),
+      where: config.url,
+      retry: options.retry ?? defaultRetry,
+      log: options.log,
+    })
     buffer.onWritable(writable => this.#setWritable(writable))
   }
 
+  /** A broker that comes later is found later. */
   async start(): Promise<void> {
-    this.#state = 'starting'
-    this.#loop = this.#run()
+    void this.#supervisor.start()
   }
 
   async stop(): Promise<void> {
-    this.#stopping.abort()
+    const stopped = this.#supervisor.stop()
     await this.#session?.stop()
-    await this.#loop
-    this.#state = 'stopped'
+    await stopped
   }
 
   status(): SourceStatus {
     const { messages, deadLettered, duplicates } = this.#shared.intake
-    return { state: this.#state, detail: this.#detail, messages, deadLettered, duplicates }
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#stopping
-    const { config, log, retry = defaultRetry } = this.#options
-    for (let attempt = 0; !signal.aborted; attempt++) {
-      const startedMs = performance.now()
-      try {
-        await this.#listen()
-      } catch (error) {
-        if (signal.aborted) return
-        // What lasted is a new trouble, not the old one again.
-        if (performance.now() - startedMs > retry.capMs) attempt = 0
-        if (attempt === 0) log.warn({ broker: config.name, error: messageOf(error) }, 'no broker; trying on')
-        this.#state = 'waiting'
-        this.#detail = `${config.url}: ${messageOf(error)}`
-      }
-      await pause(fullJitterMs(retry, attempt), signal).catch(() => undefined)
-    }
+    return { ...this.#supervisor.status(), messages, deadLettered, duplicates }
   }
 
   /** Throws when there is no connection, or none any more. */
-  async #listen(): Promise<void> {
+  async #listen(running: (detail: string) => void): Promise<void> {
     const { config, log } = this.#options
     if (!this.#writable) throw new TributaryError('storage', 'the buffer cannot commit')
     const socket = openSocket(parseBrokerAddress(config.url), config.caFile)
@@ -135,8 +118,7 @@ export class BrokerSource implements Source {
     this.#session = session
     try {
       await session.ready
-      this.#state = 'running'
-      this.#detail = `${config.url} ${config.topics.join(', ')}`
+      running(`${config.url} ${config.topics.join(', ')}`)
       log.info({ broker: config.name }, 'subscribed')
       throw new TributaryError('unavailable', await session.closed)
     } finally {

@@ -1,4 +1,4 @@
-import { connect as tcpConnect } from 'node:net'
+import { type AddressInfo, createServer, connect as tcpConnect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connectAsync } from 'mqtt'
 import { afterEach, describe, expect, it, vi } from 'vitest'
@@ -395,6 +395,22 @@ describe('bounds and policy', () => {
       message: expect.stringContaining(String(port)),
       hint: expect.stringContaining('mqtt.port'),
     })
+  })
+
+  it('a port in use beside other sources is waited for, and heard once it is free', async () => {
+    const other = createServer()
+    await new Promise<void>(resolve => other.listen(0, '127.0.0.1', resolve))
+    const { port } = other.address() as AddressInfo
+    const { source } = await start({ config: { port }, refuseIfTaken: false, retry: { baseMs: 10, capMs: 20 } })
+    expect(source.status()).toMatchObject({
+      state: 'waiting',
+      detail: expect.stringContaining('the port is in use'),
+      lastError: { detail: expect.stringContaining(String(port)) },
+    })
+    await new Promise(resolve => other.close(resolve))
+    await vi.waitFor(() => expect(source.status().state).toBe('running'))
+    expect(source.status().failures).toBeGreaterThan(0)
+    await connect(port, 'late')
   })
 
   it('an address off loopback needs users', async () => {

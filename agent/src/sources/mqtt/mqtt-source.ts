@@ -6,10 +6,13 @@
  * - Policy: wills are not published, the retain flag is ignored, nothing is delivered to clients unless `allowSubscribe`; then at
  *   QoS 0, for looking on. Topics that begin with `$` are never delivered.
  * - Off loopback a user name and a password are required.
+ * - A port that another program has, or an address that the machine does not have yet, is tried again (supervisor.ts); a start that
+ *   would hear nothing else is refused instead (`refuseIfTaken`).
  * - Bounded: connections, packet size, silence, client names, bytes in flight, deliveries to subscribers.
  */
 import { createServer, type Server, type Socket } from 'node:net'
-import { messageOf, TributaryError } from '@tributary/shared/errors'
+import { isTributaryError, messageOf, TributaryError } from '@tributary/shared/errors'
+import type { Backoff } from '@tributary/shared/retry'
 import { Aedes, type AuthenticateError, type Client, type ConnectPacket } from 'aedes'
 import type { Logger } from 'pino'
 import type { Buffer as ReadingBuffer } from '../../buffer/buffer.ts'
@@ -17,6 +20,7 @@ import type { MqttConfig } from '../../config/agent-config.ts'
 import type { Decoder } from '../../decode/decoder.ts'
 import type { Stamp } from '../../time/agent-clock.ts'
 import type { Accept, Source, SourceStatus } from '../source.ts'
+import { Supervisor } from '../supervisor.ts'
 import { type BrokerSide, MqttConnection, type Shared } from './connection.ts'
 import { Credentials } from './credentials.ts'
 import { InFlight } from './in-flight.ts'
@@ -30,6 +34,7 @@ const maxClientIdBytes = 256
 const maxDeliveries = 1000
 /** How long `stop` waits for messages heard to be committed. */
 const drainMs = 5000
+const defaultRetry: Backoff = { baseMs: 500, capMs: 10_000 }
 
 export interface MqttSourceOptions {
   readonly config: MqttConfig
@@ -41,10 +46,13 @@ export interface MqttSourceOptions {
   readonly maxReceipts: number
   readonly log: Logger
   readonly sabotage: Sabotage
+  /** There is no other source: throw at the start when the address is taken. Default true. */
+  readonly refuseIfTaken?: boolean
   /** Wall clock, whole microseconds. */
   readonly stamp: () => Stamp
   /** For silence; replaced in tests. */
   readonly monotonicMs?: () => number
+  readonly retry?: Backoff
 }
 
 export interface MqttStats {
@@ -64,7 +72,7 @@ export class MqttSource implements Source {
   readonly #connections = new Set<MqttConnection>()
   readonly #server: Server
   readonly #broker: Aedes
-  #state: SourceStatus['state'] = 'stopped'
+  readonly #supervisor: Supervisor
   #writable = true
   #refused = 0
   #brokenOff = 0
@@ -114,6 +122,12 @@ export class MqttSource implements Source {
       authorizeSubscribe: (_client, subscription, done) =>
         done(null, config.allowSubscribe && !subscription.topic.startsWith('$') ? { ...subscription, qos: 0 } : null),
     })
+    this.#supervisor = new Supervisor({
+      live: (running, signal) => this.#live(running, signal),
+      where: `${config.host}:${config.port}`,
+      retry: options.retry ?? defaultRetry,
+      log: options.log,
+    })
     this.#broker.on('clientReady', client => connectionOf(client).connected())
     buffer.onWritable(writable => this.#setWritable(writable))
   }
@@ -130,31 +144,43 @@ export class MqttSource implements Source {
     )
   }
 
-  /** @throws in-use, config */
+  /** @throws config, and in-use when it is to refuse that */
   async start(): Promise<void> {
-    this.#state = 'starting'
-    const { host, port } = this.#options.config
     MqttSource.checkAddress(this.#options.config, this.#credentials)
     await this.#broker.listen()
-    await listen(this.#server, host, port)
     // Too many open files, for one: that connection is lost, the next is tried again.
-    this.#server.on('error', error =>
-      this.#options.log.warn({ error: error.message }, 'a connection could not be accepted'),
-    )
+    this.#server.on('error', error => {
+      if (!this.#server.listening) return
+      this.#options.log.warn({ error: error.message }, 'a connection could not be accepted')
+    })
     this.#sweep = setInterval(() => this.#closeSilent(), 1000)
     this.#sweep.unref()
-    this.#state = 'running'
+    const { refuseIfTaken = true } = this.#options
+    await this.#supervisor.start(error => isTributaryError(error, 'config') || refuseIfTaken)
   }
 
   async stop(): Promise<void> {
-    this.#state = 'stopped'
     clearInterval(this.#sweep)
-    const closed = new Promise<void>(resolve => this.#server.close(() => resolve()))
     const drained = Promise.all([...this.#connections].map(connection => connection.drain()))
+    const stopped = this.#supervisor.stop()
     await Promise.race([drained, new Promise(resolve => setTimeout(resolve, drainMs).unref())])
     for (const connection of this.#connections) connection.close(null)
     await new Promise<void>(resolve => this.#broker.close(resolve))
+    await stopped
+  }
+
+  /** Listening, until it is to stop, or the server closes by itself. */
+  async #live(running: (detail: string) => void, signal: AbortSignal): Promise<void> {
+    const { host, port } = this.#options.config
+    await listen(this.#server, host, port)
+    running(`${host}:${this.port}`)
+    const closed = new Promise<void>(resolve => this.#server.once('close', resolve))
+    const close = () => this.#server.close()
+    signal.addEventListener('abort', close, { once: true })
+    if (signal.aborted) close()
     await closed
+    signal.removeEventListener('abort', close)
+    throw new TributaryError('unavailable', 'the server closed')
   }
 
   /** The port listened on; the configured one until `start` has resolved. */
@@ -165,12 +191,11 @@ export class MqttSource implements Source {
 
   status(): SourceStatus {
     const { messages, deadLettered, duplicates } = this.#shared.intake
-    const detail = this.#writable
-      ? `${this.#options.config.host}:${this.port}`
-      : 'the buffer cannot commit; publishers are refused'
+    const supervised = this.#supervisor.status()
+    const refuses = supervised.state === 'running' && !this.#writable
     return {
-      state: this.#state === 'running' && !this.#writable ? 'waiting' : this.#state,
-      detail,
+      ...supervised,
+      ...(refuses && { state: 'waiting', detail: 'the buffer cannot commit; publishers are refused' }),
       messages,
       deadLettered,
       duplicates,
@@ -221,7 +246,7 @@ export class MqttSource implements Source {
       this.#options.log.warn({ client: client.id, username, why }, 'CONNECT refused')
       done(Object.assign(new Error(why), { returnCode }) as AuthenticateError, false)
     }
-    if (!this.#writable || this.#state !== 'running') refuse(3, 'the buffer cannot commit')
+    if (!this.#writable || this.#supervisor.status().state !== 'running') refuse(3, 'the buffer cannot commit')
     else if (!usableClientId(client.id)) refuse(2, 'client identifier')
     else if (!this.#credentials.required) done(null, true)
     else if (username === undefined || password === undefined) refuse(5, 'no user name or password')
@@ -280,19 +305,27 @@ function mqttReceipts(buffer: Pick<ReadingBuffer, 'receipts'>) {
 function listen(server: Server, host: string, port: number): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const failed = (cause: NodeJS.ErrnoException) => {
-    const inUse = cause.code === 'EADDRINUSE'
-    const why = inUse ? 'the port is in use' : cause.message
-    reject(
-      new TributaryError(inUse ? 'in-use' : 'config', `cannot listen for MQTT on ${host}:${port}: ${why}`, {
-        cause,
-        hint: 'Stop the other program, or set mqtt.port (0 takes a free one).',
-      }),
-    )
+    server.off('listening', listening)
+    reject(listenError(cause, host, port))
   }
-  server.once('error', failed)
-  server.listen(port, host, () => {
+  const listening = () => {
     server.off('error', failed)
     resolve()
-  })
+  }
+  server.once('error', failed)
+  server.once('listening', listening)
+  server.listen(port, host)
   return promise
+}
+
+/** `in-use` and `unavailable` may pass: the other program ends, the address comes with its network. `config` does not. */
+function listenError(cause: NodeJS.ErrnoException, host: string, port: number): TributaryError {
+  const where = `cannot listen for MQTT on ${host}:${port}`
+  const hint = 'Stop the other program, or set mqtt.port (0 takes a free one).'
+  if (cause.code === 'EADDRINUSE') return new TributaryError('in-use', `${where}: the port is in use`, { cause, hint })
+  if (cause.code !== 'EADDRNOTAVAIL') return new TributaryError('config', `${where}: ${cause.message}`, { cause })
+  return new TributaryError('unavailable', `${where}: this machine does not have the address`, {
+    cause,
+    hint: 'Set mqtt.host to an address of this machine.',
+  })
 }

@@ -90,7 +90,7 @@ export interface TestSource {
 /** A source on a free port of loopback. Close it with `source.stop()`. */
 export async function startSource(
   given: { buffer?: MemoryBuffer; config?: Partial<MqttConfig> } & Partial<
-    Pick<MqttSourceOptions, 'users' | 'monotonicMs' | 'sabotage'>
+    Pick<MqttSourceOptions, 'users' | 'monotonicMs' | 'sabotage' | 'refuseIfTaken' | 'retry'>
   > = {},
 ): Promise<TestSource> {
   const buffer = given.buffer ?? new MemoryBuffer()
@@ -106,6 +106,8 @@ export async function startSource(
     sabotage: given.sabotage ?? { ackBeforeCommit: false, noDuplicateCheck: false },
     stamp: () => ({ tsUs: Date.now() * 1000, placed: true }),
     ...(given.monotonicMs && { monotonicMs: given.monotonicMs }),
+    ...(given.refuseIfTaken !== undefined && { refuseIfTaken: given.refuseIfTaken }),
+    ...(given.retry && { retry: given.retry }),
   })
   await source.start()
   return { source, buffer, port: source.port }

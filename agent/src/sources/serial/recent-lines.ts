@@ -5,10 +5,10 @@
  * the sender has started anew, and the numbers that follow are new; unless the payload is `identified` (carries its own time or
  * counter), an equal line 1 is then kept and counted as a maybe.
  */
-import type { Receipt } from '../../buffer/buffer.ts'
+import { type Receipt, reservedReceipts } from '../../buffer/buffer.ts'
 
-/** How far a sender may be ahead of a line that is not acknowledged. */
-export const window = 64
+/** How far a sender may be ahead of a line that is not acknowledged: as many receipts are reserved for it. */
+export const window = reservedReceipts.each
 
 export interface RecentLine {
   readonly digest: string

@@ -5,6 +5,7 @@ import { encodeFrame } from '../../../../firmware-sim/src/transports/serial-fram
 import { parseAgentConfig, type SerialConfig } from '../../config/agent-config.ts'
 import { createDecoder } from '../../decode/decoder.ts'
 import { MemoryBuffer } from '../mqtt/mqtt-test-kit.ts'
+import type { Accept } from '../source.ts'
 import { SerialSource } from './serial-source.ts'
 
 const clean: (() => Promise<unknown> | unknown)[] = []
@@ -22,12 +23,15 @@ async function openPair(): Promise<PtyPair & { heard: () => string; say: (text: 
   return { ...pair, heard: () => heard, say: text => void pair.master.write(text) }
 }
 
-async function start(path: string, given: { buffer?: MemoryBuffer; config?: Partial<SerialConfig> } = {}) {
+async function start(
+  path: string,
+  given: { buffer?: MemoryBuffer; config?: Partial<SerialConfig>; accept?: Accept } = {},
+) {
   const buffer = given.buffer ?? new MemoryBuffer()
   const [defaults] = parseAgentConfig('serial: [{name: line, path: x, device: press1}]', 'test', {}).serial
   const source = new SerialSource({
     config: { ...defaults!, path, ...given.config },
-    accept: (message, done) => buffer.accept(message, done),
+    accept: given.accept ?? ((message, done) => buffer.accept(message, done)),
     buffer,
     decoder: createDecoder({ routes: [], maxPayloadBytes: 65536 }),
     log: pino({ level: 'silent' }),
@@ -45,6 +49,33 @@ async function running(source: SerialSource): Promise<void> {
 }
 
 const acknowledgedFraming = { config: { framing: 'acknowledged' } } as const
+
+describe('what is wrong inside', () => {
+  it('starts that line again, and the line after it is stored', async () => {
+    const pair = await openPair()
+    const buffer = new MemoryBuffer()
+    const { source } = await start(pair.path, {
+      buffer,
+      accept: (message, done) => {
+        if (message.readings[0]?.value === 13) throw new Error('a fault of ours')
+        buffer.accept(message, done)
+      },
+    })
+    await running(source)
+    pair.say('{"temp":13}\n')
+    await vi.waitFor(() => expect(source.status().lastError?.detail).toBe('a fault of ours'))
+    await running(source)
+    pair.say('{"temp":2}\n')
+    await vi.waitFor(() => expect(buffer.values).toEqual([2]))
+    expect(source.status()).toMatchObject({ failures: 1 })
+  })
+
+  it('of a path that is no serial line, it is tried again and said why', async () => {
+    const { source } = await start('/dev/null')
+    await vi.waitFor(() => expect(source.status().failures).toBeGreaterThan(1))
+    expect(source.status()).toMatchObject({ state: 'waiting', detail: expect.stringContaining('/dev/null: ') })
+  })
+})
 
 describe('plain lines', () => {
   it('are stored, good ones as readings, bad ones as dead letters', async () => {

@@ -1,15 +1,15 @@
 /**
  * A serial port as a source: open it, read lines, answer them, and come back when it vanishes.
  *
- * Modes: `waiting` (the port does not exist or was lost; tried again with full-jitter backoff up to `retry.capMs`) ⇄ `running`
- * → `stopped`. Opening never fails the agent: a cable that is plugged in later is found later.
+ * Whatever is wrong with a port (not there, no permission, another program has it, settings that its driver refuses) never fails the
+ * agent: it waits, and is tried again (supervisor.ts). A cable that is plugged in later is found later.
  *
  * Bounded: the length of a line, `maxUncommitted` lines that wait for their commit (reading stops above it), `maxUnwritten` bytes
  * of acknowledgements that the port has not taken (later ones are dropped: the device sends its line again).
  */
 
 import { messageOf } from '@tributary/shared/errors'
-import { type Backoff, fullJitterMs, pause } from '@tributary/shared/retry'
+import type { Backoff } from '@tributary/shared/retry'
 import type { Logger } from 'pino'
 import { SerialPort } from 'serialport'
 import type { Buffer as ReadingBuffer } from '../../buffer/buffer.ts'
@@ -17,6 +17,7 @@ import type { SerialConfig } from '../../config/agent-config.ts'
 import type { Decoder } from '../../decode/decoder.ts'
 import type { Stamp } from '../../time/agent-clock.ts'
 import type { Accept, Source, SourceStatus } from '../source.ts'
+import { Supervisor } from '../supervisor.ts'
 import { acknowledged, acknowledgement } from './framing/acknowledged.ts'
 import type { Framing } from './framing/framing.ts'
 import { lines } from './framing/lines.ts'
@@ -55,18 +56,14 @@ export class SerialSource implements Source {
   readonly name: string
   readonly #options: SerialSourceOptions
   readonly #intake: LineIntake
-  readonly #stopping = new AbortController()
+  readonly #supervisor: Supervisor
   #port: SerialPort | null = null
-  #state: SourceStatus['state'] = 'stopped'
-  #detail: string
   #opened = 0
-  #loop: Promise<void> = Promise.resolve()
 
   constructor(options: SerialSourceOptions) {
     const { config, accept, buffer, decoder, sabotage } = options
     this.name = `serial:${config.name}`
     this.#options = options
-    this.#detail = config.path
     this.#intake = new LineIntake({
       source: this.name,
       path: config.path,
@@ -80,61 +77,59 @@ export class SerialSource implements Source {
       acknowledge: n => this.#acknowledge(n),
       sabotage,
     })
+    this.#supervisor = new Supervisor({
+      live: running => this.#live(running),
+      where: config.path,
+      retry: options.retry ?? defaultRetry,
+      log: options.log,
+    })
   }
 
+  /** A cable that is plugged in later is found later. */
   async start(): Promise<void> {
-    this.#state = 'starting'
-    this.#loop = this.#run()
+    void this.#supervisor.start()
   }
 
   async stop(): Promise<void> {
-    this.#stopping.abort()
+    const stopped = this.#supervisor.stop()
     this.#port?.close()
-    await this.#loop
-    this.#state = 'stopped'
+    await stopped
   }
 
   status(): SourceStatus {
     const { messages, deadLettered, duplicates } = this.#intake
-    return { state: this.#state, detail: this.#detail, messages, deadLettered, duplicates }
+    return { ...this.#supervisor.status(), messages, deadLettered, duplicates }
   }
 
   stats(): SerialStats {
     return { damaged: this.#intake.damaged, dropped: this.#intake.dropped, opened: this.#opened }
   }
 
-  async #run(): Promise<void> {
-    const { signal } = this.#stopping
-    const { config, log, retry = defaultRetry } = this.#options
-    for (let attempt = 0; !signal.aborted; attempt++) {
-      try {
-        const port = await openPort(config)
-        this.#opened++
-        attempt = 0
-        log.info({ port: config.path }, 'serial port open')
-        await this.#read(port)
-        throw new Error('the port was closed')
-      } catch (error) {
-        if (signal.aborted) return
-        this.#state = 'waiting'
-        this.#detail = `${config.path}: ${messageOf(error)}`
-        if (attempt === 0)
-          log.warn({ port: config.path, error: messageOf(error) }, 'serial port not available; trying on')
-        await pause(fullJitterMs(retry, attempt), signal).catch(() => undefined)
-      }
-    }
+  /** Opening and reading, until the port is gone. */
+  async #live(running: (detail: string) => void): Promise<void> {
+    const { config, log } = this.#options
+    const port = await openPort(config)
+    this.#opened++
+    log.info({ port: config.path }, 'serial port open')
+    running(config.path)
+    await this.#read(port)
+    throw new Error('the port was closed')
   }
 
-  /** Resolves when the port closes. */
+  /** Resolves when the port closes; throws what goes wrong with a line, with the port closed. */
   async #read(port: SerialPort): Promise<void> {
     const { config } = this.#options
     const { promise, resolve } = Promise.withResolvers<void>()
+    let failure: unknown = null
     this.#port = port
-    this.#state = 'running'
-    this.#detail = config.path
     const splitter = new LineSplitter(config.maxLine)
     splitter.on('data', (line: Line) => {
-      this.#intake.take(line, () => splitter.isPaused() && splitter.resume())
+      try {
+        this.#intake.take(line, () => splitter.isPaused() && splitter.resume())
+      } catch (error) {
+        failure ??= error
+        if (port.isOpen) port.close()
+      }
       if (this.#intake.uncommitted >= maxUncommitted) splitter.pause()
     })
     port.on('close', () => resolve())
@@ -144,13 +139,14 @@ export class SerialSource implements Source {
       else resolve()
     })
     port.pipe(splitter)
-    if (this.#stopping.signal.aborted) port.close()
+    if (this.#supervisor.signal.aborted) port.close()
     const watch = setInterval(() => closeWhenHungUp(port), watchMs)
     await promise
     clearInterval(watch)
     port.unpipe(splitter)
     splitter.destroy()
     this.#port = null
+    if (failure !== null) throw failure
   }
 
   #acknowledge(n: number): void {

@@ -74,6 +74,7 @@ export interface Agent {
   backlogReadings: number | null
   lostReadings: number
   missingBatches: number
+  conflicts: number
 }
 
 export interface Anomaly {

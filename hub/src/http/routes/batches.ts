@@ -3,7 +3,7 @@
  * read within its bound, from Node's own stream where there is one.
  */
 import { z } from '@hono/zod-openapi'
-import { mediaTypes, paths } from '@tributary/shared/protocol'
+import { maxHelloEpochs, maxToldConflicts, mediaTypes, paths } from '@tributary/shared/protocol'
 import type { Context } from 'hono'
 import type { IncomingRequest } from '../../ingest/ingest.ts'
 import { jsonBatch } from '../../ingest/json-batch.ts'
@@ -30,15 +30,30 @@ const batchAnswer = z
       .array(z.object({ index: z.int(), reason }))
       .openapi({ description: 'The index counts the readings of the batch, then its aggregates' }),
     settled: z.int().openapi({ description: 'Every seq of this epoch below it is stored or in the ledger' }),
+    reached: z.int().openapi({ description: 'The highest seq of this epoch that is stored; 0 for none' }),
     desiredConfigVersion: z.int(),
     credits: z.int().openapi({ description: 'Backlog batches that may be in flight until the next answer' }),
     recalls: z
       .array(z.object({ id: z.int(), device: z.string(), metric: z.string(), fromUs: z.int(), toUs: z.int() }))
       .openapi({ description: 'Readings that somebody asks for: fromUs ≤ time < toUs' }),
+    conflicts: z
+      .array(z.object({ epoch: z.int(), seq: z.int(), digest: z.string() }))
+      .max(maxToldConflicts)
+      .openapi({
+        description:
+          'Batches answered 200 that turned out to have the identity of another one; `digest` is the SHA-256 of the binary form, in hex. Whoever sent one seals it again under another epoch',
+      }),
   })
   .openapi('BatchAnswer')
 
-const helloAnswer = z.object({ hubTimeMs: z.int(), agentId, site: z.string() })
+const helloAnswer = z.object({
+  hubTimeMs: z.int(),
+  agentId,
+  site: z.string(),
+  settled: z
+    .array(z.object({ epoch: z.int(), settled: z.int() }))
+    .openapi({ description: 'Of each epoch of `epochs`: every seq below it is stored or in the ledger' }),
+})
 
 const refusal = (description: string) => ({ description, content: { [mediaTypes.problem]: { schema: problem } } })
 
@@ -105,8 +120,16 @@ function describe(app: HubApp): void {
     method: 'get',
     path: paths.hello,
     tags: ['agents of the fleet'],
-    summary: 'The hub’s time and the agent’s own standing; signed, with a nonce',
+    summary: 'The hub’s time, the agent’s own standing and how much of its epochs is stored; signed, with a nonce',
     security: signed,
+    request: {
+      query: z.object({
+        epochs: z
+          .string()
+          .optional()
+          .openapi({ description: `At most ${maxHelloEpochs} epochs`, example: '17,23' }),
+      }),
+    },
     responses: {
       200: json(helloAnswer, 'Known and not revoked; the hub signs this answer'),
       401: refusal('Not signed, a nonce used before, or the clock is off'),

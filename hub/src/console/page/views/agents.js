@@ -31,6 +31,9 @@ const fates = [
 /** @type {Readonly<Record<ClassCounters['class'], string>>} */
 const classNames = { raw: 'Raw', aggregate: 'Aggregate', alarm: 'Alarm' }
 
+const conflictText =
+  'Batches came under identities that the hub has with other contents: is this gateway running twice, or restored from an image? Their readings are sent again under new identities.'
+
 /** @param {AppState} state */
 export function agentsView({ agents, nowMs }) {
   return html`<div class="view">
@@ -67,7 +70,9 @@ function agentCard(agent, nowMs) {
       })}
       ${fact('Lost', formatCount(agent.lostReadings), agent.lostReadings > 0)}
       ${fact('Missing batches', formatCount(agent.missingBatches), agent.missingBatches > 0)}
+      ${fact('Conflicts', formatCount(agent.conflicts), agent.conflicts > 0)}
     </dl>
+    ${agent.conflicts === 0 ? nothing : html`<p class="soft">${conflictText}</p>`}
     ${classTable(agent)}
     <div class="agent-foot">
       <code class="quiet">${agent.agentId}</code>
