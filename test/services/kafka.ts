@@ -29,7 +29,7 @@ export interface KafkaOptions {
   readonly folder: string
   /** One entry a broker. */
   readonly nodes: readonly KafkaNodePorts[]
-  /** Listen with TLS and SCRAM-SHA-512 besides, for this user. */
+  /** Listen with TLS and SCRAM-SHA-512 besides, for this user. For tests: Kafka's tool takes the password as an argument. */
   readonly secure?: KafkaSecurity
 }
 
@@ -144,10 +144,12 @@ export class KafkaService implements Service {
     ])
   }
 
-  /** 16 random bytes, the same for every node. */
+  /** 16 random bytes, the same for every node. The first bit is 0, or one of 64 would begin with a dash, as an option does. */
   private clusterId(): string {
     const file = join(this.options.folder, 'cluster-id')
-    if (!existsSync(file)) writeFileSync(file, randomBytes(16).toString('base64url'))
+    const bytes = randomBytes(16)
+    bytes[0]! &= 0x7f
+    if (!existsSync(file)) writeFileSync(file, bytes.toString('base64url'))
     return readFileSync(file, 'utf8').trim()
   }
 

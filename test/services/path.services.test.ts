@@ -1,5 +1,5 @@
 /** The whole path over real services: agent → hub with Kafka and Debian's Postgres → rows, while the broker is killed. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -34,11 +34,11 @@ async function startAll() {
   cleanup.defer(() => agent.program.stop())
   const pool = new pg.Pool({ connectionString: postgres.url, max: 2 })
   cleanup.defer(() => pool.end())
-  return { kafka, hub, agent, pool }
+  return { folder, kafka, hub, agent, pool }
 }
 
 test('a broker that is killed and comes back costs nothing acknowledged, and doubles nothing', async () => {
-  const { kafka, hub, agent, pool } = await startAll()
+  const { folder, kafka, hub, agent, pool } = await startAll()
   const stored = async () => {
     const { rows } = await pool.query<{ value: number }>(
       `select value from reading join series using (series_id) where device = 'press-1' order by value`,
@@ -57,6 +57,9 @@ test('a broker that is killed and comes back costs nothing acknowledged, and dou
   await publish(200)
   await expect.poll(async () => (await stored()).length, { timeout: 30_000 }).toBeGreaterThan(0)
   await Promise.all([publish(200), kafka.stopNode(0)])
+  const whileAway = await (await fetch(`${hub.url}/metrics`)).text()
+  expect(whileAway).toContain('tributary_ingest_batches_total')
+  expect(whileAway).not.toMatch(/tributary_log_lag_records\{/)
   await publish(100)
   await Promise.all([publish(200), kafka.start(silent)])
   await client.endAsync()
@@ -65,4 +68,7 @@ test('a broker that is killed and comes back costs nothing acknowledged, and dou
   expect(await stored()).toEqual(all)
   const metrics = await (await fetch(`${hub.url}/metrics`)).text()
   expect(metrics).toMatch(/tributary_log_lag_records\{consumer="store"\} 0/)
+  await kafka.stopNode(0)
+  await hub.program.stop()
+  expect(readFileSync(join(folder, 'hub.log'), 'utf8')).not.toContain('stopping takes too long')
 }, 180_000)

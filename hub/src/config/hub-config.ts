@@ -189,7 +189,7 @@ const kafka = object(
     ),
   },
   {
-    help: 'Keep the event log in Kafka 3.5 or newer: for several hubs.',
+    help: 'Keep the event log in Kafka instead of Postgres (tested with Kafka 4.3).',
     optional: true,
     check({ brokers }, problem) {
       if (brokers.length === 0) problem('brokers', 'is empty, expected at least one `host:port`')

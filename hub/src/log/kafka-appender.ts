@@ -1,5 +1,5 @@
 /**
- * Appending to Kafka so that an append that resolves is stored, whatever kafkajs does (docs/adr/0011).
+ * Appending to Kafka so that an append that resolves is stored, whatever kafkajs does (docs/adr/0016).
  *
  * - One partition a send, and one send a partition under way: kafkajs loses records of a send over several partitions when a leader
  *   moves, and a retry must not overtake a later record of the same agent.
@@ -13,6 +13,7 @@ import type { Kafka, Producer, RecordMetadata } from 'kafkajs'
 import { GroupCommit } from './group-commit.ts'
 import { kafkaError } from './kafka-client.ts'
 import { kafkajs } from './kafkajs.ts'
+import { waitMs } from './wait.ts'
 
 export interface AppenderOptions {
   /** Bytes waiting or under way, over all partitions. */
@@ -35,6 +36,7 @@ export interface AppendResult {
 const groupBounds = { items: 512, bytes: 900_000 } as const
 /** The brokers' own time for `acks: -1`. */
 const ackTimeoutMs = 30_000
+const closeWithinMs = 3000
 
 export class KafkaAppender {
   private readonly producer: Producer
@@ -72,9 +74,12 @@ export class KafkaAppender {
     }
   }
 
-  /** What is under way is waited for. */
+  /** What is under way is waited for, but not for a broker that is away: whoever waits for it was answered before. */
   async close(): Promise<void> {
-    await Promise.all([...this.groups.values()].map(group => group.idle()))
+    const done = new AbortController()
+    const idle = Promise.all([...this.groups.values()].map(group => group.idle()))
+    await Promise.race([idle, waitMs(closeWithinMs, done.signal)])
+    done.abort()
     await this.producer.disconnect()
   }
 

@@ -5,7 +5,7 @@
  * - Partitions of a group are shared out by Kafka; the position in each is the consumer's own (kafka-member.ts).
  * - A record stays for `retainMs`, whoever has read it: a consumer that is away for longer stops loudly.
  *
- * kafkajs 2.2.4 is unmaintained and loses data in its own defaults: docs/adr/0011 says how, and which test shows it.
+ * kafkajs 2.2.4 is unmaintained and loses data in its own defaults: docs/adr/0016 says how, and which test shows it.
  */
 import { isTributaryError, TributaryError } from '@tributary/shared/errors'
 import { fullJitterMs } from '@tributary/shared/retry'
@@ -34,6 +34,8 @@ export interface KafkaLogOptions extends KafkaClientOptions, TopicSettings {
 
 /** The same warning is passed on once in this time: a broker that is away makes hundreds a minute. */
 const warnEveryMs = 30_000
+
+const lagWithinMs = 3000
 
 const defaultTimes: MemberTimes = { sessionMs: 30_000, heartbeatMs: 3000, stallMs: 30_000 }
 
@@ -93,7 +95,25 @@ export class KafkaLog implements EventLog {
     return await this.reader.read(this.topicName(topic), partition, offset)
   }
 
+  /** Throws `unavailable` soon when Kafka does not answer: who asks is a scrape. */
   async lag(topic: Topic, group: string): Promise<readonly LogLag[]> {
+    const answered = new AbortController()
+    const late = waitMs(lagWithinMs, answered.signal).then(() => {
+      throw new TributaryError('unavailable', `Kafka did not tell the lag of ${group} within ${lagWithinMs} ms`)
+    })
+    return await Promise.race([this.lagOf(topic, group), late]).finally(() => answered.abort())
+  }
+
+  /** Stop consuming, finish what is being appended, leave. */
+  async close(): Promise<void> {
+    this.closing.abort()
+    await Promise.all(this.consuming)
+    await this.appender.close()
+    await this.reader.close()
+    await this.admin.disconnect()
+  }
+
+  private async lagOf(topic: Topic, group: string): Promise<readonly LogLag[]> {
     const name = this.topicName(topic)
     const bounds = await this.reader.bounds(name)
     const [committed] = await this.admin.fetchOffsets({ groupId: this.groupId(group), topics: [name] }).catch(error => {
@@ -104,15 +124,6 @@ export class KafkaLog implements EventLog {
       // A group that never came on stands at the start.
       return { partition, nextOffset: next < start ? start : next, endOffset: end }
     })
-  }
-
-  /** Stop consuming, finish what is being appended, leave. */
-  async close(): Promise<void> {
-    this.closing.abort()
-    await Promise.all(this.consuming)
-    await this.appender.close()
-    await this.reader.close()
-    await this.admin.disconnect()
   }
 
   private async connect(): Promise<void> {

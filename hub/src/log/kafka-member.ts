@@ -52,7 +52,7 @@ interface Owned {
 }
 
 /** A stop that takes longer leaves kafkajs behind: it delivers nothing any more. */
-const disconnectWithinMs = 10_000
+const disconnectWithinMs = 4000
 
 /** Resolves when the signal aborts. Rejects with what a person must look at (not retryable), or with why a new life is due. */
 export async function liveAsMember(options: MemberOptions, signal: AbortSignal): Promise<void> {
