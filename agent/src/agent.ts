@@ -22,6 +22,7 @@ import { bufferSlice, trustOf, uplinkSlice } from './config/stage-configs.ts'
 import { createDecoder, type Decoder } from './decode/decoder.ts'
 import type { AgentStatus, NamedSourceStatus } from './health/agent-status.ts'
 import { createDeadLetters } from './health/dead-letters.ts'
+import { deviceBytesWritten } from './health/device-writes.ts'
 import { HealthServer } from './health/health-server.ts'
 import { createMetrics, type Metrics, sampleEvery } from './health/metrics.ts'
 import { parseProxy } from './identity/hub-proxy.ts'
@@ -72,6 +73,8 @@ export class Agent {
   readonly #clock: AgentClock
   #identity: Identity | null = null
   #buffer: ReadingBuffer | null = null
+  /** Readings accepted before this start. */
+  #acceptedBefore = 0
   #uplink: Uplink | null = null
   #health: HealthServer | null = null
   #mqtt: MqttSource | null = null
@@ -121,6 +124,7 @@ export class Agent {
     const { config, version, sabotage } = this.#options
     if (this.#buffer === null) throw new TributaryError('unavailable', 'the agent is starting')
     const identity = this.#identity
+    const buffer = await this.#buffer.stats()
     return {
       name: config.name ?? hostname(),
       version,
@@ -131,10 +135,11 @@ export class Agent {
           ? null
           : { agentId: identity.agentId, site: identity.site, hub: config.hub.url ?? identity.hub },
       sources: this.#sourceStatus(),
-      buffer: await this.#buffer.stats(),
+      buffer,
       clock: this.#clock.status(),
       uplink: this.#uplink?.status() ?? null,
       rssBytes: process.memoryUsage.rss(),
+      deviceWrites: { bytes: deviceBytesWritten(), readings: buffer.counters.accepted - this.#acceptedBefore },
       sabotage: [...sabotage],
     }
   }
@@ -157,6 +162,7 @@ export class Agent {
       sabotage: bufferSabotages.find(name => sabotage.has(name)) ?? null,
     })
     this.#buffer = buffer
+    this.#acceptedBefore = (await buffer.stats()).counters.accepted
     this.#undo.push(() => buffer.close())
     return buffer
   }

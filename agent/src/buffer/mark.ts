@@ -13,7 +13,7 @@
  * classes aggregate and alarm 5 counters each · zeros.
  * Version 1 ends before `folded`, in slots of 128 bytes. The first mark of version 2 goes behind both of them.
  */
-import { closeSync, fdatasyncSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fdatasyncSync, openSync, readSync, writeSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import { type Counters, ofClass, withClasses } from './counters.ts'
 import type { Cursor } from './ranges.ts'
@@ -50,12 +50,7 @@ export class MarkFile {
 
   static open(path: string): MarkFile {
     const fd = openOrCreate(path)
-    const bytes = new Uint8Array(2 * slotBytes)
-    readWhatCanBe(fd, bytes)
-    const [newest] = [slotBytes, slotBytesOfVersion1]
-      .flatMap(size => [readSlot(bytes.subarray(0, size)), readSlot(bytes.subarray(size, 2 * size))])
-      .filter(slot => slot !== null)
-      .sort((a, b) => b.generation - a.generation)
+    const newest = newestSlot(fd)
     const generation = newest?.generation ?? 0
     const goesBehind = newest?.version === 1 && generation % 2 === 1
     return new MarkFile(fd, newest?.mark ?? null, goesBehind ? generation + 1 : generation)
@@ -83,6 +78,26 @@ export class MarkFile {
     fdatasyncSync(this.fd)
     closeSync(this.fd)
   }
+}
+
+/** What the mark of a folder says, without opening it to write; null when there is none, or none whole. */
+export function readMark(path: string): Mark | null {
+  if (!existsSync(path)) return null
+  const fd = openSync(path, 'r')
+  try {
+    return newestSlot(fd)?.mark ?? null
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function newestSlot(fd: number): Slot | undefined {
+  const bytes = new Uint8Array(2 * slotBytes)
+  readWhatCanBe(fd, bytes)
+  return [slotBytes, slotBytesOfVersion1]
+    .flatMap(size => [readSlot(bytes.subarray(0, size)), readSlot(bytes.subarray(size, 2 * size))])
+    .filter(slot => slot !== null)
+    .sort((a, b) => b.generation - a.generation)[0]
 }
 
 function openOrCreate(path: string): number {

@@ -86,7 +86,8 @@ function openWhole(path: string, options: TailOptions, notices: string[]): Buffe
   }
 }
 
-function hasHeader(path: string): boolean {
+/** Does the file begin as a database does? */
+export function hasHeader(path: string): boolean {
   const fd = openSync(path, 'r')
   try {
     const header = Buffer.alloc(16)

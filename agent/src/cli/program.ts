@@ -1,6 +1,9 @@
 /** The table of the agent's commands. */
 import type { Program } from '@tributary/shared/cli'
 import packageJson from '../../package.json' with { type: 'json' }
+import { bufferExport } from './buffer-export.ts'
+import { bufferStats } from './buffer-stats.ts'
+import { bufferVerify } from './buffer-verify.ts'
 import { configCheck, configExample } from './config-commands.ts'
 import { deadLetterCommands } from './dead-letter-commands.ts'
 import { enrollCommand } from './enroll.ts'
@@ -19,6 +22,9 @@ export const program: Program = {
     configCheck,
     configExample,
     ...deadLetterCommands,
+    bufferStats,
+    bufferVerify,
+    bufferExport,
     passwordHash,
   ],
 }

@@ -2,11 +2,11 @@
 import type { Command } from '@tributary/shared/cli'
 import { formatBytes, formatDuration } from '@tributary/shared/config-schema'
 import type { BufferStats, WindowStats } from '../buffer/buffer.ts'
-import type { ClassCounters, Counters } from '../buffer/counters.ts'
 import { type AgentStatus, type NamedSourceStatus, unreadiness } from '../health/agent-status.ts'
 import type { ClockStatus } from '../time/agent-clock.ts'
 import type { UplinkStatus } from '../uplink/uplink-status.ts'
 import { configOption, readConfigOption } from './config-option.ts'
+import { describeCounters } from './describe-counters.ts'
 import { findRunningAgent, notRunning } from './running-agent.ts'
 
 export const status: Command = {
@@ -74,18 +74,6 @@ function describeClock(clock: ClockStatus, { unplacedReadings }: BufferStats): s
 function described(offsetMs: number): string {
   const off = Math.abs(offsetMs)
   return `${off < 10_000 ? `${off} ms` : formatDuration(Math.round(off / 1000) * 1000)} ${offsetMs > 0 ? 'behind' : 'ahead'}`
-}
-
-/** The law of promise 3; by class where there is more than raw. */
-function describeCounters({ classes, deadLettered, maybeDuplicate, ...all }: Counters): string[] {
-  const law = ({ stored, folded, suppressed, evicted }: Omit<ClassCounters, 'class'>, letters = '') =>
-    `${stored} stored + ${folded} folded + ${suppressed} suppressed${letters} + ${evicted} evicted`
-  const used = classes.filter(one => one.accepted > 0)
-  const byClass = used.some(one => one.class !== 'raw') ? used : []
-  return [
-    `readings   ${all.accepted} accepted = ${law(all, ` + ${deadLettered} dead-lettered`)}; ${maybeDuplicate} maybe twice`,
-    ...byClass.map(one => `${`  ${one.class}`.padEnd(11)}${one.accepted} accepted = ${law(one)}`),
-  ]
 }
 
 /** Nothing when no policy folds. */

@@ -19,8 +19,17 @@ export interface AgentStatus {
   readonly clock: ClockStatus
   readonly uplink: UplinkStatus | null
   readonly rssBytes: number
+  readonly deviceWrites: DeviceWrites
   /** Promises broken on purpose; empty outside of proofs. */
   readonly sabotage: readonly string[]
+}
+
+/** Since the start of the process. */
+export interface DeviceWrites {
+  /** What the process made the kernel write to its devices (device-writes.ts); null where that cannot be known. */
+  readonly bytes: number | null
+  /** Accepted in the same time. */
+  readonly readings: number
 }
 
 export interface NamedSourceStatus extends SourceStatus {

@@ -7,6 +7,8 @@ test('a drain is told by lane', async () => {
   for (const line of [
     'buffer_backlog_readings 800',
     'readings_folded_total 0',
+    'device_bytes_written_total 50000',
+    'device_bytes_per_reading 50',
     'class_readings_total{class="raw",fate="accepted"} 1000',
     'class_readings_total{class="alarm",fate="evicted"} 0',
     'buffer_backlog_ranges 2',

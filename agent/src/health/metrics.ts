@@ -103,6 +103,11 @@ function eachLane(name: string, help: string, read: (lane: LaneStatus) => number
 }
 
 const counters: readonly Definition[] = [
+  one(
+    'device_bytes_written_total',
+    'Bytes that the process made the kernel write to its devices since the start (/proc/self/io)',
+    status => status.deviceWrites.bytes,
+  ),
   eachSource('messages_total', 'Messages heard since the start', source => source.messages),
   eachSource('undecoded_total', 'Messages that became dead letters since the start', source => source.deadLettered),
   eachSource(
@@ -208,6 +213,11 @@ const counters: readonly Definition[] = [
 ]
 
 const gauges: readonly Definition[] = [
+  one(
+    'device_bytes_per_reading',
+    'Bytes that the process wrote to its devices by readings accepted, since the start',
+    ({ deviceWrites: { bytes, readings } }) => (bytes === null || readings === 0 ? null : bytes / readings),
+  ),
   one('buffer_backlog_readings', 'Readings that the hub does not have yet', status => status.buffer.backlogReadings),
   one('windows_open', 'Parts of windows that take readings', status => status.buffer.windows.open),
   one('buffer_backlog_ranges', 'Ranges of backlog behind the live one', status => status.buffer.backlogRanges),

@@ -69,5 +69,6 @@ export const drainingStatus: AgentStatus = {
     desiredConfigVersion: null,
   },
   rssBytes: 1e8,
+  deviceWrites: { bytes: 50_000, readings: 1000 },
   sabotage: [],
 }

@@ -1,10 +1,10 @@
 /** GET /v1/series/{id}/readings: raw readings or minutes, as JSON or CSV. */
 import { createRoute, z } from '@hono/zod-openapi'
+import { csvLine } from '@tributary/shared/csv'
 import { TributaryError } from '@tributary/shared/errors'
 import { findSeries } from '../../query/list-series.ts'
 import { readMinutes } from '../../query/read-minutes.ts'
 import { readSeries } from '../../query/read-series.ts'
-import { csvLine } from '../csv.ts'
 import { decodeCursor, encodeCursor } from '../cursor.ts'
 import { isoUs, rawReading, rawReadingJson } from '../reading-json.ts'
 import { credentials, cursorText, instant, json, notFound, problems, seriesId } from '../schemas.ts'
