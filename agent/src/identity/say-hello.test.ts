@@ -69,7 +69,7 @@ function run(more: Partial<HelloOptions> = {}) {
 }
 
 test('the hub says who it takes this agent for, and its time', async () => {
-  expect(await run()).toEqual({ hubTimeMs: 1234, agentId: 'ag-1', site: 'hall' })
+  expect(await run()).toEqual({ hubTimeMs: 1234, agentId: 'ag-1', site: 'hall', settled: [] })
 })
 
 test.each([
