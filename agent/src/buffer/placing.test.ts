@@ -1,10 +1,11 @@
 /** Rows without a place in time, through the store's files: sealing waits, trust places, starts and damage change nothing of it. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { decodeBatch } from '@tributary/shared/batch/codec'
 import type { Lane } from '@tributary/shared/protocol'
 import Database from 'better-sqlite3'
+import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { BootClock } from '../time/boot-clock.ts'
 import type { Message, SealedBatch, StoredDeadLetter } from './buffer.ts'
@@ -203,3 +204,50 @@ test('a batch that was sealed keeps its times, whatever is learned later', () =>
   const [again] = store.run({ op: 'pending', max: 9, after: null }) as SealedBatch[]
   expect(again?.body).toEqual(batch?.body)
 })
+
+test('whatever is damaged after boots without trust: what is left is placed in order before the running boot, and the rest counted', () => {
+  const harm = fc.record({
+    which: fc.nat(20),
+    at: fc.double({ min: 0, max: 0.999, noNaN: true }),
+    bytes: fc.uint8Array({ minLength: 1, maxLength: 3000, size: 'max' }),
+    cut: fc.boolean(),
+  })
+  fc.assert(
+    fc.property(fc.integer({ min: 5, max: 60 }), fc.integer({ min: 0, max: 60 }), harm, (ofA, ofB, damage) => {
+      store.run({ op: 'close' })
+      rmSync(folder, { recursive: true })
+      start('a')
+      for (let n = 0; n < ofA; n++) receive(n * 1e6, text(n), true)
+      restart('b')
+      for (let n = 0; n < ofB; n++) receive(n * 1e6, text(ofA + n), true)
+      store.run({ op: 'close' })
+      spoil(damage)
+      start('c')
+      gain(1e6, t0Us)
+      const found = sealed() as [number, string, number][]
+      const numbers = found.map(([, value]) => Number.parseInt(value, 10))
+      expect(numbers).toEqual([...new Set(numbers)].toSorted((one, other) => one - other))
+      expect(ofA + ofB - found.length).toBeLessThanOrEqual(stats().counters.evicted)
+      for (const [index, [tsUs, , quality]] of found.entries()) {
+        expect(quality).toBe(1)
+        expect(tsUs).toBeLessThanOrEqual(t0Us - 1e6)
+        expect(tsUs).toBeGreaterThanOrEqual(found[index - 1]?.[0] ?? 0)
+      }
+    }),
+    { numRuns: 25 },
+  )
+})
+
+/** A number, and enough beside it that files fill. */
+function text(n: number): string {
+  return `${n} ${'x'.repeat(3000)}`
+}
+
+function spoil({ which, at, bytes, cut }: { which: number; at: number; bytes: Uint8Array; cut: boolean }): void {
+  const files = readdirSync(folder).filter(name => /^\d+\.db/.test(name))
+  const path = join(folder, files[which % files.length] as string)
+  const content = Uint8Array.from(readFileSync(path))
+  const place = Math.floor(at * content.length)
+  if (!cut) content.set(bytes.subarray(0, content.length - place), place)
+  writeFileSync(path, cut ? content.slice(0, place) : content)
+}
