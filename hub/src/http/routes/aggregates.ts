@@ -1,9 +1,9 @@
 /** GET /v1/series/{id}/aggregates: windows that the agent computed, as JSON or CSV. */
 import { createRoute, z } from '@hono/zod-openapi'
+import { csvLine } from '@tributary/shared/csv'
 import { TributaryError } from '@tributary/shared/errors'
 import { findSeries } from '../../query/list-series.ts'
 import { type AggregateRow, readAggregates } from '../../query/read-aggregates.ts'
-import { csvLine } from '../csv.ts'
 import { decodeCursor, page } from '../cursor.ts'
 import { isoUs } from '../reading-json.ts'
 import { credentials, cursorText, instant, json, notFound, problems, seriesId } from '../schemas.ts'
