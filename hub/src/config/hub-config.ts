@@ -208,7 +208,7 @@ const storage = object(
       max: longest,
     }),
     retain_minutes: duration({
-      help: 'The minutes that they are rolled up into are kept this long.',
+      help: 'The minutes that they are rolled up into, and aggregates of agents, are kept this long.',
       default: 1825 * dayMs,
       min: dayMs,
       max: longest,
