@@ -1,11 +1,14 @@
 /**
- * Parts of windows in a file that is to be given up, and not sealed yet: they stand for far more than they weigh, so they move to the
- * tail, and the readings beside them go alone. Out of a file that consists of them for the most part they go too.
+ * What moves to the tail out of a file that is to be given up, as long as it is not sealed: parts of windows, which stand for far more than
+ * they weigh, and alarms, which go last. The raw readings beside them go alone. In the transaction that takes the file off the books, so
+ * that a crash leaves them in the one place or the other. Out of a file that consists of parts for the most part, these go too; one that
+ * consists of alarms is not given up as long as there is another (eviction.ts).
  */
 import type { ClosedPart } from '../aggregate/open-parts.ts'
 import { decodeAggregateRow, intoRows } from './aggregate-row.ts'
+import { isFolding } from './fold.ts'
 import type { UnsealedRange } from './ranges.ts'
-import { decodeRow } from './row-codec.ts'
+import { classOf, decodeRow, Mark, type RowColumns } from './row-codec.ts'
 import { type ClosedFile, fileToRead, type StoreState } from './state.ts'
 import type { StoredRow } from './stored-records.ts'
 
@@ -28,5 +31,45 @@ export function carry({ fold }: StoreState, file: ClosedFile, parts: readonly Cl
   const bytes = parts.reduce((sum, { data }) => sum + data.length, 0)
   if (bytes > file.bytes / 4) return false
   fold.closed = [...fold.closed, ...intoRows(0, parts)]
+  return true
+}
+
+/** Readings of class alarm of a range in a file, by row. Throws `corrupt`. */
+export function alarmsIn(state: StoreState, file: ClosedFile, { from, to }: UnsealedRange): RowColumns[] {
+  if (file.classes.alarm === 0) return []
+  const found: RowColumns[] = []
+  for (const { n, alarms, data } of fileToRead(state, file.no).rows()) {
+    if (alarms === 0 || n < from.row || (to !== null && n > to.row)) continue
+    const { columns } = decodeRow(data)
+    const last = n === to?.row ? Math.min(to.offset, columns.readings) : columns.readings
+    const picked = pickAlarms(columns, n === from.row ? from.offset : 0, last)
+    if (picked.readings > 0) found.push(picked)
+  }
+  return found
+}
+
+/** A row of the alarms alone, its series as they were. */
+function pickAlarms(columns: RowColumns, from: number, to: number): RowColumns {
+  const picked: number[] = []
+  for (let index = from; index < to; index++)
+    if (classOf(columns.marks[index] as number) === 'alarm') picked.push(index)
+  const marks = Uint8Array.from(picked, index => (columns.marks[index] as number) | Mark.moved)
+  return {
+    ...columns,
+    readings: picked.length,
+    series: Uint32Array.from(picked, index => columns.series[index] as number),
+    tags: Uint8Array.from(picked, index => columns.tags[index] as number),
+    tsUs: Float64Array.from(picked, index => columns.tsUs[index] as number),
+    values: Float64Array.from(picked, index => columns.values[index] as number),
+    marks,
+    boot: marks.some(mark => (mark & Mark.unplaced) !== 0) ? columns.boot : '',
+  }
+}
+
+/** Have the alarms written into the tail with what is written next; false while older rows wait to be folded, which would fold them again. */
+export function carryAlarms(state: StoreState, alarms: readonly RowColumns[]): boolean {
+  const { fold } = state
+  if (isFolding(fold) && fold.foldedTo < state.lastRow) return false
+  state.moved = [...state.moved, ...alarms]
   return true
 }

@@ -1,5 +1,5 @@
 /** What each class of series has of its readings, through seals, losses and damage. Marks are set as policies set them: at commit. */
-import { cpSync, mkdtempSync, rmSync, statSync, truncateSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
@@ -44,7 +44,14 @@ function groupOf(classes: readonly SeriesClass[], bytes: number): Group {
 }
 
 function commit(classes: readonly SeriesClass[], bytes = 1): void {
-  store.run({ op: 'commit', group: groupOf(classes, bytes) })
+  commitAt(classes, bytes, 0)
+}
+
+/** Their times are one after another from `firstUs` on. */
+function commitAt(classes: readonly SeriesClass[], bytes: number, firstUs: number): void {
+  const group = groupOf(classes, bytes)
+  const tsUs = group.columns.tsUs.map(time => time + firstUs)
+  store.run({ op: 'commit', group: { ...group, columns: { ...group.columns, tsUs } } })
   store.maintain()
 }
 
@@ -115,11 +122,78 @@ test('a file that is gone costs each class what the catalogue knows of it', () =
   expect(stats().backlogReadings).toBe(inFile.backlogReadings - lost.raw - lost.alarm)
 })
 
+/** Device and time of everything that is not sealed yet, sealed now. */
+function drained(): string[] {
+  const found: string[] = []
+  for (const lane of ['backlog', 'live'] as const) {
+    for (;;) {
+      const batch = store.run({ op: 'seal', maxReadings: 500, lane, header }) as SealedBatch | null
+      if (!batch) break
+      found.push(...contents(batch.body).map(([device, time]) => `${device}/${time}`))
+    }
+  }
+  return found
+}
+
+const oneAlarmInTen: readonly SeriesClass[] = ['alarm', ...Array.from({ length: 9 }, () => 'raw' as const)]
+
+test('alarms outlive the raw readings of their file: they move to the tail, each once, also over kills', () => {
+  let rows = 0
+  let files = 0
+  for (let left = 400; left > 0 && fates('evicted').raw < 300; left--) {
+    commitAt(oneAlarmInTen, 3000, rows++ * 10)
+    const { files: now } = stats()
+    if (now < files) crash()
+    files = now
+  }
+  const { counters, backlogReadings } = stats()
+  expect(lawHolds(counters)).toBe(true)
+  expect(fates('evicted')).toMatchObject({ aggregate: 0, alarm: 0 })
+  crash()
+  expect(stats()).toMatchObject({ counters, backlogReadings })
+  const found = drained()
+  expect(new Set(found).size).toBe(found.length)
+  expect(found.filter(one => one.startsWith('alarm'))).toHaveLength(rows)
+  expect([found.length, counters.stored]).toEqual([backlogReadings, backlogReadings])
+})
+
+test('a kill between the books and the unlinking leaves no alarm twice, and none out', () => {
+  let rows = 0
+  let kills = 0
+  const databases = (of: string) => readdirSync(of).filter(name => /^\d+\.db$/.test(name))
+  while (stats().files < 8) commitAt(oneAlarmInTen, 3000, rows++ * 10)
+  for (let left = 200; left > 0 && kills < 3; left--) {
+    const before = mkdtempSync(join(tmpdir(), 'tributary-classes-'))
+    cpSync(folder, before, { recursive: true })
+    commitAt(oneAlarmInTen, 3000, rows++ * 10)
+    const gone = databases(before).filter(name => !databases(folder).includes(name))
+    if (gone.length > 0) {
+      kills++
+      crash(() => {
+        for (const name of gone) cpSync(join(before, name), join(folder, name))
+      })
+    }
+    rmSync(before, { recursive: true })
+  }
+  const found = drained()
+  expect(new Set(found).size).toBe(found.length)
+  expect(found.filter(one => one.startsWith('alarm'))).toHaveLength(rows)
+  expect([kills, fates('evicted').alarm]).toEqual([3, 0])
+})
+
+test('where all are alarms the oldest go, into the ledger', () => {
+  for (let left = 400; left > 0; left--) commit(['alarm', 'alarm', 'raw'], 3000)
+  expect(fates('evicted').alarm).toBeGreaterThan(0)
+  const { counters, losses } = stats()
+  expect(lawHolds(counters)).toBe(true)
+  expect(losses.every(({ exact, reason }) => exact && reason === 'evicted')).toBe(true)
+})
+
 test('a sealed batch that is evicted costs each class what the batch held', () => {
   commit(['raw', 'alarm', 'alarm'], 3000)
   store.run({ op: 'seal', maxReadings: 10, lane: 'live', header })
   crash()
-  while (fates('evicted').raw === 0) commit(['raw', 'raw'], 3000)
+  for (let left = 400; left > 0 && fates('evicted').raw === 0; left--) commit(['raw', 'raw'], 3000)
   expect(fates('evicted').alarm).toBe(2)
   expect(lawHolds(stats().counters)).toBe(true)
 })

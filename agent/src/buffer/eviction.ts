@@ -7,18 +7,20 @@
  * - `maxAgeMs` for unsent readings, `copyMaxAgeMs` and `copyShare` for copies; the age of a file counts from when it was closed, by the
  *   trusted time. While that is not known, or was not then, no file is old. With a policy of mode ring, copies stay until `maxBytes` or
  *   `minFreeBytes` asks for room: held readings are among them.
- * Unsent aggregates do not go with a file, but to the tail (carry.ts), unless they are most of it, or too old.
+ * Order of classes: copies, raw readings, aggregates, alarms. Unsent aggregates and alarms do not go with a file, but to the tail
+ * (carry.ts), unless they are too old; a file of alarms for the most part goes when there is no other. What is sealed goes with its batch.
  * The ledger is durable before a file is unlinked; a file left by a crash in between is removed at the next start.
  * `ballast` is a file of nothing that is given back to a full disk, so that the ledger can be written; made again when there is room.
  */
 import { closeSync, existsSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ClosedPart } from '../aggregate/open-parts.ts'
-import { carry, partsIn } from './carry.ts'
+import { alarmsIn, carry, carryAlarms, partsIn } from './carry.ts'
 import { type ClassCounts, noReadings, plus, sumOf, unsentOf } from './counters.ts'
 import { isFolding } from './fold.ts'
 import { touches, type UnsealedRange } from './ranges.ts'
 import { removeDatabase } from './rotate.ts'
+import type { RowColumns } from './row-codec.ts'
 import {
   bufferBytes,
   type ClosedFile,
@@ -51,7 +53,7 @@ export function keepBounds(state: StoreState, atMs: number | null = nowMs(state)
     }
     const full = boundBytes(state) > config.maxBytes
     if (full && state.closed.length > 0) {
-      evict(state, copy ?? (state.closed[0] as ClosedFile), 'evicted')
+      evict(state, copy ?? firstToGo(state.closed), 'evicted')
       continue
     }
     const [oldest] = state.closed
@@ -83,9 +85,22 @@ export function watchDisk(state: StoreState): void {
 export function makeRoom(state: StoreState): boolean {
   const ballast = existsSync(ballastPath(state))
   rmSync(ballastPath(state), { force: true })
-  const oldest = state.closed.find(file => isSpare(state, file)) ?? state.closed[0]
-  if (oldest) evict(state, oldest, 'evicted')
-  return ballast || oldest !== undefined
+  if (state.closed.length === 0) return ballast
+  evict(state, state.closed.find(file => isSpare(state, file)) ?? firstToGo(state.closed), 'evicted')
+  return true
+}
+
+/** The oldest file, but for those that are alarms for the most part as long as there is another: little would be left after they moved. */
+function firstToGo(closed: readonly ClosedFile[]): ClosedFile {
+  return closed.find(file => !isMostlyAlarms(file)) ?? (closed[0] as ClosedFile)
+}
+
+function isMostlyAlarms({ classes }: ClosedFile): boolean {
+  return classes.alarm > sumOf(classes) / 2
+}
+
+function sumOfReadings(rows: readonly RowColumns[]): number {
+  return rows.reduce((sum, { readings }) => sum + readings, 0)
 }
 
 /** Nothing in it but copies of what the hub has, and readings that went into windows. */
@@ -119,7 +134,11 @@ function evict(state: StoreState, file: ClosedFile, reason: string): void {
   const carried = reason === 'evicted' && carry(state, file, parts)
   const folded = carried ? 0 : parts.reduce((sum, part) => sum + part.folded, 0)
   const aggregate = folded + unfolded.readings
-  const classes = lost.reduce((sum, one) => plus(sum, one.classes), { ...noReadings, aggregate })
+  const gone = lost.reduce((sum, one) => plus(sum, one.classes), { ...noReadings, aggregate })
+  const alarms = lost.flatMap(one => one.alarms)
+  const moves = reason === 'evicted' && !isMostlyAlarms(file) && carryAlarms(state, alarms)
+  const moved = moves ? sumOfReadings(alarms) : 0
+  const classes = { ...gone, alarm: gone.alarm - moved }
   const exact = unfolded.exact && lost.every(one => one.exact)
   if (sumOf(classes) > 0) loseUnsealed(state, classes, exact, reason)
   if (lost.length > 0 || aggregate > 0) {
@@ -165,6 +184,8 @@ interface LostRange {
   readonly classes: ClassCounts
   /** Parts of windows beside them. */
   readonly parts: readonly ClosedPart[]
+  /** Those of class alarm, by row. */
+  readonly alarms: readonly RowColumns[]
   readonly exact: boolean
 }
 
@@ -173,10 +194,11 @@ function lostWith(state: StoreState, file: ClosedFile, range: UnsealedRange): Lo
   try {
     const counted = unsentOf(countInClosed(state, file, range))
     const parts = state.counters.folded > 0 || isFolding(state.fold) ? partsIn(state, file, range) : []
-    return { classes: { ...counted, raw: counted.raw - parts.length }, parts, exact: true }
+    const alarms = alarmsIn(state, file, range)
+    return { classes: { ...counted, raw: counted.raw - parts.length }, parts, alarms, exact: true }
   } catch (error) {
     if (!isDamage(error)) throw error
-    return { classes: unsealedIn(state, file, range), parts: [], exact: false }
+    return { classes: unsealedIn(state, file, range), parts: [], alarms: [], exact: false }
   }
 }
 

@@ -16,7 +16,9 @@ import { type Governed, SeriesPolicies } from '../aggregate/series-policies.ts'
 import { type AggregateRow, encodeAggregateRow, intoRows } from './aggregate-row.ts'
 import type { WindowStats } from './buffer.ts'
 import type { BufferFile } from './buffer-file.ts'
+import { plus } from './counters.ts'
 import { isFoldable } from './decide-group.ts'
+import { noteUnplaced } from './place.ts'
 import { emptyRow, encodeRow, Mark, type RowColumns } from './row-codec.ts'
 import type { StoreState } from './state.ts'
 
@@ -105,7 +107,7 @@ export function foldRow(fold: Fold, n: number, columns: RowColumns, closing: boo
     const by = governed[at] ?? null
     const mark = columns.marks[index] as number
     const held = (mark & Mark.held) !== 0
-    const isCopy = (mark & Mark.recalled) !== 0
+    const isCopy = (mark & (Mark.recalled | Mark.moved)) !== 0
     if (by === null || isCopy || !(held || by.policy.mode === 'both') || !isFoldable(columns, index)) continue
     const series = touched.get(at) ?? openAt(fold, columns, at, by, nowMs)
     touched.set(at, series)
@@ -145,7 +147,7 @@ export function closeIdle(fold: Fold): void {
 }
 
 /**
- * Put the parts that closed into a file, as the rows from `state.lastRow` + 1 to `lastRow`, and a record when one is due; part of a
+ * Put the parts that closed, and the alarms that move, into a file, as the rows from `state.lastRow` + 1 to `lastRow`, and a record when one is due; part of a
  * transaction of the caller, who calls `follow` when it is committed.
  */
 export function writeFold(state: StoreState, tail: BufferFile = state.tail, isNewTail = false): WrittenFold {
@@ -159,6 +161,12 @@ export function writeFold(state: StoreState, tail: BufferFile = state.tail, isNe
     const data = Buffer.concat([encodeRow(emptyRow, state.counters), encodeAggregateRow(row)])
     tail.putRow({ n, readings: row.parts.length, held: 0, alarms: 0, receipts: null, data })
   }
+  const moved = state.moved
+  for (const columns of moved) {
+    const { readings } = columns
+    const data = encodeRow(columns, state.counters)
+    tail.putRow({ n: ++n, readings, held: 0, alarms: readings, receipts: null, data })
+  }
   const foldedTo = fold.foldedTo === state.lastRow ? n : fold.foldedTo
   const record = isRecordDue(fold, isNewTail) ? Buffer.from(fold.open.record()).toString('base64') : null
   if (record !== null) {
@@ -167,10 +175,13 @@ export function writeFold(state: StoreState, tail: BufferFile = state.tail, isNe
   }
   const follow = (): void => {
     fold.closed = fold.closed.slice(rows.length)
+    state.moved = state.moved.slice(moved.length)
+    for (const [index, columns] of moved.entries()) noteUnplaced(state.times, n - moved.length + 1 + index, columns)
+    const alarms = moved.reduce((sum, { readings }) => sum + readings, 0)
     fold.foldedTo = foldedTo
     state.lastRow = n
-    state.tailReadings = { ...state.tailReadings, raw: state.tailReadings.raw + parts }
-    state.unsealed.live.readings += parts
+    state.tailReadings = plus(state.tailReadings, { raw: parts, aggregate: 0, alarm: alarms })
+    state.unsealed.live.readings += parts + alarms
     if (record === null) return
     fold.recordDue = false
     fold.recordBytes = record.length

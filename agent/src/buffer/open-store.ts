@@ -163,6 +163,7 @@ function load(
       readings: progress?.unsealed ?? 0,
     }),
     arrivals: new Arrivals(),
+    moved: [],
     recalls: new RecallBook(tail.state('recalls') as RecallState | null),
     fold: createFold(config.policies, config.maxOpenBytes),
     counters: progress ? withClasses(progress.counters, progress.counters.classes) : noCounters,

@@ -63,10 +63,11 @@ export function replayTail(state: StoreState, progressRow: number, inherited: In
   for (const { epoch, fromSeq, toSeq } of gaps) loseSeqs(state, epoch, fromSeq, toSeq)
 }
 
-/** What a row added to the counters: nothing when it holds aggregates, or copies of held readings that were asked back. */
+/** What a row added to the counters: nothing when it holds aggregates, or readings that were counted with an earlier row. */
 function countedWith(row: StoredRow): ClassCounts {
   const { columns, rest } = decodeRow(row.data)
-  return rest || columns.marks.includes(Mark.recalled) ? noReadings : classesOfRow(row)
+  const isCopy = columns.marks.some(mark => (mark & (Mark.recalled | Mark.moved)) !== 0)
+  return rest || isCopy ? noReadings : classesOfRow(row)
 }
 
 /** The row before the tail's first; null when there is none, or it cannot be read. */

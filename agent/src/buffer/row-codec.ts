@@ -83,6 +83,8 @@ export const Mark = {
   alarm: 4,
   /** A copy of a held reading that the hub asked for: sent, and folded once already. */
   recalled: 8,
+  /** Counted with an earlier row, out of which it was moved here (carry.ts). */
+  moved: 16,
 } as const
 
 /** The class that a reading's mark puts it in. */
@@ -103,7 +105,7 @@ export function tagOf(quality: Quality, kind: number): number {
 }
 
 const version = 3
-const allMarks = Mark.held | Mark.unplaced | Mark.alarm | Mark.recalled
+const allMarks = Mark.held | Mark.unplaced | Mark.alarm | Mark.recalled | Mark.moved
 const markForm = { none: 0, bySeries: 1, runs: 2 } as const
 const maxDecimals = 4
 const powers = [1, 10, 100, 1000, 10_000]

@@ -108,6 +108,8 @@ export interface StoreState {
   readonly unsealed: UnsealedRanges
   readonly arrivals: Arrivals
   readonly fold: Fold
+  /** Alarms out of files that are given up, to be written into the tail with what is written next (carry.ts). */
+  moved: readonly RowColumns[]
   readonly recalls: RecallBook
   counters: Counters
   /** Batches sealed again since the first start. */
@@ -176,7 +178,15 @@ export function stateWritten(state: StoreState): void {
 /** Commit what is behind, when something is. */
 export function flushState(state: StoreState): void {
   const { dirty, catalogueDirty, ledger, times, recalls, fold } = state
-  if (!dirty && !catalogueDirty && !ledger.dirty && !times.dirty && !recalls.dirty && fold.closed.length === 0) return
+  if (
+    !dirty &&
+    !catalogueDirty &&
+    !ledger.dirty &&
+    !times.dirty &&
+    !recalls.dirty &&
+    fold.closed.length + state.moved.length === 0
+  )
+    return
   const written = state.tail.transaction(() => {
     writeState(state)
     return writeFold(state)
