@@ -25,24 +25,26 @@ export async function kafkaJars(report: (step: string) => void): Promise<string>
   const maven = requireProgram('mvn')
   report(`fetching Kafka ${kafkaVersion} with Maven (45 MB, once)`)
   const fresh = `${folder}.${process.pid}.new`
+  const repositoryOfMaven = `${folder}.${process.pid}.maven`
   mkdirSync(fresh, { recursive: true })
   try {
-    await fetchJars(maven, fresh)
+    await fetchJars(maven, repositoryOfMaven, fresh)
     checkJars(fresh)
     renameSync(fresh, folder)
   } catch (error) {
     if (!existsSync(folder)) throw error // else another process was faster, and its folder is as good
   } finally {
-    rmSync(fresh, { recursive: true, force: true })
+    for (const left of [fresh, repositoryOfMaven]) rmSync(left, { recursive: true, force: true })
   }
   return folder
 }
 
-async function fetchJars(maven: string, into: string): Promise<void> {
+/** With a repository of its own, gone afterwards: an account without a home has no place for Maven's usual one. */
+async function fetchJars(maven: string, local: string, into: string): Promise<void> {
   const pom = join(import.meta.dirname, 'kafka-jars/pom.xml')
   const goal = [`${plugin}:copy-dependencies`, '-DincludeScope=runtime', `-DoutputDirectory=${into}`]
   try {
-    await promisify(execFile)(maven, ['-q', '-B', '-f', pom, ...goal])
+    await promisify(execFile)(maven, ['-q', '-B', `-Dmaven.repo.local=${local}`, '-f', pom, ...goal])
   } catch (error) {
     const said = (error as { stdout?: string }).stdout?.trim().split('\n')[0] ?? messageOf(error)
     throw new TributaryError('unavailable', `Maven cannot fetch Kafka ${kafkaVersion}: ${said}`, {

@@ -64,10 +64,10 @@ export class KafkaService implements Service {
 
   async start(report: (step: string) => void): Promise<void> {
     const { nodes } = this.options
-    const jars = await kafkaJars(report)
     this.refuseOtherSize()
+    const jars = await kafkaJars(report)
     for (const [index] of nodes.entries()) await this.format(jars, index)
-    report(nodes.length === 1 ? 'starting the broker' : `starting ${nodes.length} brokers`)
+    if (!this.status().running) report(nodes.length === 1 ? 'starting the broker' : `starting ${nodes.length} brokers`)
     await Promise.all(nodes.map((_, index) => startDaemon(this.daemon(jars, index))))
     await this.waitForAll()
   }

@@ -56,9 +56,7 @@ const up: Command = {
   async run(context) {
     const services = chosen(context)
     requirePrograms(...services.flatMap(({ programs }) => programs))
-    for (const one of services) {
-      if (!one.status().running) await one.start(step => context.note(`${one.name}: ${step}`))
-    }
+    for (const one of services) await one.start(step => context.note(`${one.name}: ${step}`))
     return show(context, services)
   },
 }

@@ -31,7 +31,7 @@ export class MosquittoService implements Service {
       config,
       `user ${userInfo().username}\nlistener ${port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location ${folder}/\n`,
     )
-    report('starting Mosquitto')
+    if (findDaemon(folder) === null) report('starting Mosquitto')
     const isReady = async () => {
       const client = await connectAsync(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 0 }, false)
       await client.endAsync()

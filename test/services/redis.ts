@@ -26,7 +26,7 @@ export class RedisService implements Service {
     mkdirSync(folder, { recursive: true })
     const config = join(folder, 'redis.conf')
     writeFileSync(config, `bind 127.0.0.1\nport ${port}\ndir .\nappendonly yes\nmaxmemory 64mb\nsave ""\n`)
-    report('starting Redis')
+    if (findDaemon(folder) === null) report('starting Redis')
     await startDaemon({ name: 'Redis', folder, command, args: [config], ports: [port], isReady: () => pings(port) })
   }
 

@@ -1,6 +1,6 @@
 /** The services themselves: they answer when `start` returns, keep their data, and end by pid; the command says what it needs. */
 import { execFile } from 'node:child_process'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +9,7 @@ import pg from 'pg'
 import { afterEach, describe, expect, test } from 'vitest'
 import { freePort } from '../harness/stack.ts'
 import { answers } from './daemon.ts'
+import { KafkaService } from './kafka.ts'
 import { MosquittoService } from './mosquitto.ts'
 import { PostgresService } from './postgres.ts'
 import { RedisService } from './redis.ts'
@@ -53,6 +54,13 @@ describe.each([
     await expect(service.start(silent)).rejects.toMatchObject({ code: 'in-use' })
     expect(service.status().running).toBe(false)
   })
+})
+
+test('Kafka that was made for three brokers does not start as one', async () => {
+  const folder = makeFolder()
+  writeFileSync(join(folder, 'brokers'), '3')
+  const kafka = new KafkaService({ folder, nodes: [{ client: await freePort(), controller: await freePort() }] })
+  await expect(kafka.start(silent)).rejects.toMatchObject({ code: 'conflict', hint: expect.stringContaining('reset') })
 })
 
 test.each([0o700, 0o755])('Postgres in a folder of mode %o keeps its rows over a stop', async mode => {
