@@ -12,14 +12,12 @@
  * - The bytes of all requests keep to `maxBytesPerS` (bandwidth.ts); when there is room for one, the live lane has it first.
  * - While no time is trusted the hub is asked for its time before anything else leaves (hub-time.ts): what is in the buffer waits for it.
  * - Waits are jittered and bounded (pace.ts), and a refused batch does not stop the others (outbox.ts).
- * - What the hub acknowledged and lost is sent again: its floor falls (settled-floors.ts), it has stored what was sent later
- *   (acknowledged-seqs.ts), or it does not know an earlier start of this agent (earlier-epochs.ts).
+ * - What the hub acknowledged and lost is sent again (lost-at-hub.ts).
  * - All waiting is by the monotonic clock; only `created`, the lane and what people see look at the hub's time (hub-clock.ts).
  */
-import { isTributaryError, messageOf, TributaryError } from '@tributary/shared/errors'
-import { type BatchConflict, type Lane, maxHelloEpochs, type Recall } from '@tributary/shared/protocol'
+import { messageOf } from '@tributary/shared/errors'
+import type { Lane, Recall } from '@tributary/shared/protocol'
 import type { Buffer } from '../buffer/buffer.ts'
-import { exchangeHello } from '../identity/hello.ts'
 import { HubConnection } from '../identity/hub-connection.ts'
 import { findProxy } from '../identity/hub-proxy.ts'
 import { parseHubUrl } from '../identity/hub-url.ts'
@@ -27,30 +25,23 @@ import type { Identity } from '../identity/identity.ts'
 import type { AgentClock } from '../time/agent-clock.ts'
 import { type HubClock, hubClockBeside } from '../time/hub-clock.ts'
 import { reportLearned } from '../time/report-learned.ts'
-import { AcknowledgedSeqs } from './acknowledged-seqs.ts'
 import { Bandwidth } from './bandwidth.ts'
 import { DrainEstimate } from './drain-estimate.ts'
-import { EarlierEpochs } from './earlier-epochs.ts'
 import { HubTime } from './hub-time.ts'
+import { LostAtHub } from './lost-at-hub.ts'
 import { Outbox, type Outgoing } from './outbox.ts'
 import { Pace } from './pace.ts'
+import { readStatus } from './read-status.ts'
 import { Recalls } from './recalls.ts'
-import { SettledFloors } from './settled-floors.ts'
 import { laneOf, sendBatch } from './signed-exchange.ts'
 import { lookEveryMs, Supply } from './supply.ts'
 import { Tally } from './tally.ts'
-import { ToldConflicts } from './told-conflicts.ts'
+import { setbackOf, Trouble } from './trouble.ts'
 import type { UplinkConfig } from './uplink-config.ts'
-import type { LaneStatus, UplinkState, UplinkStatus } from './uplink-status.ts'
+import type { UplinkLog } from './uplink-log.ts'
+import type { UplinkStatus } from './uplink-status.ts'
 import type { ReadAnswer, Setback } from './verdict.ts'
 import { Wakeup } from './wakeup.ts'
-
-/** A pino logger fits. */
-export interface UplinkLog {
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-  error(fields: object, message: string): void
-}
 
 export interface UplinkOptions {
   readonly buffer: Pick<
@@ -97,21 +88,15 @@ export class Uplink {
   readonly #supply: Supply
   readonly #hubTime: HubTime | null
   readonly #tally = new Tally()
-  readonly #floors: SettledFloors
   readonly #recalls: Recalls
-  readonly #told = new ToldConflicts()
-  readonly #acknowledged = new AcknowledgedSeqs()
-  readonly #earlier: EarlierEpochs
+  readonly #lost: LostAtHub
+  readonly #trouble: Trouble
   readonly #wakeup = new Wakeup()
   readonly #stop = new AbortController()
   readonly #underWay = new Set<Promise<void>>()
   #connection: HubConnection | null = null
   #proxyOrigin: string | null = null
   #running: Promise<void> | null = null
-  /** Why the hub takes nothing now; null when it does. */
-  #setback: Setback | null = null
-  #bufferTrouble: Setback | null = null
-  #lastError: UplinkStatus['lastError'] = null
   #credits = 1
 
   constructor(options: UplinkOptions) {
@@ -122,19 +107,23 @@ export class Uplink {
     this.#hubTime = this.#createHubTime()
     this.#outbox = new Outbox(config.heldBackoff, random)
     this.#pace = new Pace(config.backoff, config.refusedRetryMs, random)
-    this.#floors = new SettledFloors(config.settledFallMs)
+    this.#trouble = new Trouble(options.log, () => this.#clock.nowMs())
     this.#recalls = new Recalls({ buffer, onDone: recall => this.#recalled(recall) })
     this.#bandwidth = new Bandwidth(config.maxBytesPerS)
     this.#estimate = new DrainEstimate(config.maxReadings, config.maxBytesPerS)
     const parts = { buffer, config, outbox: this.#outbox, estimate: this.#estimate }
-    const monotonicMs = () => this.#clock.monotonicMs()
-    this.#supply = new Supply({ ...parts, monotonicMs })
-    this.#earlier = new EarlierEpochs({
-      floors: () => buffer.earlierFloors(maxHelloEpochs),
-      highestSent: epoch => this.#acknowledged.highestSent(epoch),
-      ask: epochs => this.#askFloors(epochs),
-      lost: (epoch, fromSeq) => this.#bringBack(epoch, fromSeq),
-      monotonicMs,
+    this.#supply = new Supply({ ...parts, monotonicMs: () => this.#clock.monotonicMs() })
+    this.#lost = new LostAtHub({
+      buffer,
+      identity: options.identity,
+      clock: this.#clock,
+      tally: this.#tally,
+      log: options.log,
+      signal: this.#stop.signal,
+      settledFallMs: config.settledFallMs,
+      connection: () => this.#connection,
+      pendingAgain: () => this.#supply.pendingAgain(),
+      bufferFailed: error => this.#bufferFailed(error),
     })
   }
 
@@ -205,7 +194,7 @@ export class Uplink {
     const pausedMs = Math.max(this.#pace.waitMs(nowMs), this.#bandwidth.waitMs(nowMs))
     if (pausedMs > 0) {
       await this.#supply.look()
-      this.#bufferTrouble = null
+      this.#trouble.bufferWorks()
       return Math.min(pausedMs, lookEveryMs)
     }
     if (this.#hubTime?.comesFirst) return this.#askTime(connection, this.#hubTime)
@@ -213,7 +202,7 @@ export class Uplink {
     if (this.#isFull()) return lookEveryMs
     if (this.#pace.attempts === 0) await this.#supply.arrange()
     else await this.#supply.look()
-    this.#bufferTrouble = null
+    this.#trouble.bufferWorks()
     let waitMs = lookEveryMs
     for (const lanes of this.#supply.apart ? apart : inOrder) {
       if (!this.#hasRoom(lanes)) continue
@@ -262,7 +251,7 @@ export class Uplink {
     this.#tally.failed++
     if (setback.kind === 'refused') this.#pace.refused(nowMs, sentAtMs)
     else this.#pace.later(nowMs, sentAtMs, setback.retryAfterS)
-    this.#note(setback)
+    this.#trouble.hub(setback)
   }
 
   /** What waited long may have been evicted: then it is in the ledger, and sending it would make that untrue. */
@@ -299,7 +288,7 @@ export class Uplink {
 
   async #send(connection: HubConnection, outgoing: Outgoing): Promise<void> {
     const sentAtMs = this.#clock.monotonicMs()
-    this.#acknowledged.sent(outgoing.batch.epoch, outgoing.batch.seq)
+    this.#lost.sent(outgoing.batch)
     try {
       const exchange = {
         connection,
@@ -343,74 +332,8 @@ export class Uplink {
     this.#estimate.stored({ readings, bytes: body.length }, receivedAtMs - sentAtMs, receivedAtMs)
     this.#credits = Math.max(1, answer.credits)
     this.#recalls.hear(answer.recalls)
-    if (this.#options.ignoreSettled !== true) await this.#sendLostAgain(outgoing, answer, sentAtMs, receivedAtMs)
-    for (const conflict of this.#told.fresh(answer.conflicts)) await this.#resealCopy(conflict)
-  }
-
-  /** Whatever the answer shows that the hub has lost of what it acknowledged. */
-  async #sendLostAgain({ batch }: Outgoing, answer: ReadAnswer, sentAtMs: number, receivedAtMs: number): Promise<void> {
-    const { epoch, seq } = batch
-    this.#acknowledged.acknowledged(epoch, seq)
-    if (this.#floors.heard(epoch, answer.settled, sentAtMs, receivedAtMs)) await this.#settle(epoch, answer.settled)
-    const lostFrom = this.#acknowledged.stored(epoch, answer.settled, answer.reached)
-    if (lostFrom !== null) await this.#bringBack(epoch, lostFrom)
-    await this.#lookBack(epoch, answer.reached)
-  }
-
-  async #resealCopy(conflict: BatchConflict): Promise<void> {
-    const { epoch, seq, digest } = conflict
-    try {
-      const resealed = await this.#options.buffer.resealCopy(epoch, seq, digest)
-      this.#told.done(conflict)
-      if (!resealed) return
-      this.#tally.resealed++
-      this.#supply.pendingAgain()
-    } catch (error) {
-      this.#bufferFailed(error)
-    }
-  }
-
-  #settle(epoch: number, settled: number): Promise<void> {
-    return this.#sendAgain(epoch, settled, this.#options.buffer.settle(epoch, settled))
-  }
-
-  #bringBack(epoch: number, fromSeq: number): Promise<void> {
-    return this.#sendAgain(epoch, fromSeq, this.#options.buffer.bringBack(epoch, fromSeq))
-  }
-
-  async #sendAgain(epoch: number, fromSeq: number, broughtBack: Promise<number>): Promise<void> {
-    try {
-      const batches = await broughtBack
-      if (batches === 0) return
-      this.#tally.again += batches
-      this.#supply.pendingAgain()
-      const fields = { epoch, fromSeq, batches }
-      this.#options.log.warn(fields, 'the hub has lost batches that it had acknowledged; sending them again')
-    } catch (error) {
-      this.#bufferFailed(error)
-    }
-  }
-
-  /** A hub that does not tell is asked again when it is due. */
-  async #lookBack(epoch: number, reached: number): Promise<void> {
-    try {
-      await this.#earlier.acknowledged(epoch, reached)
-    } catch (error) {
-      if (this.#stop.signal.aborted) return
-      this.#options.log.warn(
-        { error: messageOf(error) },
-        'cannot tell what the hub has of earlier starts of this agent',
-      )
-    }
-  }
-
-  async #askFloors(epochs: readonly number[]): Promise<ReadonlyMap<number, number>> {
-    const connection = this.#connection
-    if (connection === null) throw new TributaryError('aborted', 'stopped')
-    const { identity } = this.#options
-    const { said, answer } = await exchangeHello(connection, identity, this.#clock.nowMs(), this.#stop.signal, epochs)
-    if (said === null) throw new TributaryError('unavailable', `the hub answers a hello with ${answer.status}`)
-    return new Map(said.settled.map(({ epoch, settled }) => [epoch, settled]))
+    if (this.#options.ignoreSettled !== true) await this.#lost.answered(outgoing.batch, answer, sentAtMs, receivedAtMs)
+    await this.#lost.told(answer.conflicts)
   }
 
   /** The hub has this identity with other contents: the readings leave under another one. A hub that says so again has it held. */
@@ -436,10 +359,7 @@ export class Uplink {
 
   #hubAnswers(sentAtMs: number): void {
     this.#pace.succeeded(sentAtMs)
-    if (!this.#setback || this.#pace.attempts > 0) return
-    this.#setback = null
-    this.#earlier.hubReturned()
-    this.#options.log.info({ hub: this.#connection?.origin }, 'the hub takes batches again')
+    if (this.#pace.attempts === 0 && this.#trouble.hubAnswers(this.#connection?.origin)) this.#lost.hubReturned()
   }
 
   #setBack(outgoing: Outgoing, setback: Setback, sentAtMs: number): void {
@@ -448,46 +368,20 @@ export class Uplink {
       this.#outbox.putBack(outgoing, nowMs)
       return
     }
-    this.#tally.failed++
-    if (setback.kind === 'held') this.#outbox.hold(outgoing, nowMs, setback.code, setback.detail)
-    else this.#outbox.putBack(outgoing, nowMs)
-    if (setback.kind === 'later') this.#pace.later(nowMs, sentAtMs, setback.retryAfterS)
-    if (setback.kind === 'refused') this.#pace.refused(nowMs, sentAtMs)
-    if (setback.kind === 'held') this.#hubAnswers(sentAtMs)
-    this.#report(setback, outgoing)
-  }
-
-  #report(setback: Setback, { batch, refusals }: Outgoing): void {
-    const { kind, code, detail } = setback
-    if (kind !== 'held') {
-      this.#note(setback)
+    if (setback.kind !== 'held') {
+      this.#outbox.putBack(outgoing, nowMs)
+      this.#waitAfter(setback, sentAtMs)
       return
     }
-    this.#lastError = { atMs: this.#clock.nowMs(), code, detail }
-    const fields = { epoch: batch.epoch, seq: batch.seq, readings: batch.readings, code, tries: refusals + 1 }
-    if (refusals > 0) return
-    this.#options.log.error(fields, `the hub refuses a batch; it is kept and tried again: ${detail}`)
-  }
-
-  /** Log what is new; the same trouble again only counts. */
-  #note(setback: Setback): void {
-    const { log } = this.#options
-    const { kind, code, detail } = setback
-    const isNew = this.#setback?.kind !== kind || this.#setback.code !== code
-    this.#lastError = { atMs: this.#clock.nowMs(), code, detail }
-    this.#setback = setback
-    if (!isNew) return
-    if (kind === 'refused') log.error({ code }, `the hub refuses this agent; readings are kept: ${detail}`)
-    else log.warn({ code }, `cannot send to the hub for now; readings are kept: ${detail}`)
+    this.#tally.failed++
+    this.#outbox.hold(outgoing, nowMs, setback.code, setback.detail)
+    this.#hubAnswers(sentAtMs)
+    this.#trouble.held(setback, outgoing)
   }
 
   #bufferFailed(error: unknown): number {
     const nowMs = this.#clock.monotonicMs()
-    const code = isTributaryError(error) ? error.code : 'internal'
-    const detail = messageOf(error)
-    if (this.#bufferTrouble?.code !== code) this.#options.log.error({ code }, `the buffer fails the uplink: ${detail}`)
-    this.#bufferTrouble = { kind: 'later', code, detail, retryAfterS: null }
-    this.#lastError = { atMs: this.#clock.nowMs(), code, detail }
+    this.#trouble.buffer(error)
     this.#pace.later(nowMs, nowMs, null)
     return Math.max(1, this.#pace.waitMs(nowMs))
   }
@@ -503,68 +397,20 @@ export class Uplink {
   }
 
   status(): UplinkStatus {
-    const nowMs = this.#clock.monotonicMs()
-    const waitMs = this.#pace.waitMs(nowMs)
-    return {
-      state: this.#state(),
-      detail: this.#detail(),
+    return readStatus({
+      clock: this.#clock,
+      pace: this.#pace,
+      outbox: this.#outbox,
+      supply: this.#supply,
+      estimate: this.#estimate,
+      tally: this.#tally,
+      trouble: this.#trouble,
+      recalls: this.#recalls,
+      credits: this.#credits,
+      maxHeld: this.#config.maxHeld,
       hub: this.#connection?.origin ?? this.#config.hub ?? this.#options.identity.hub,
       proxy: this.#proxyOrigin,
-      lastSuccessMs: this.#tally.lastSuccessMs,
-      lastError: this.#lastError,
-      backlogReadings: this.#supply.backlogReadings,
-      apart: this.#supply.apart,
-      lanes: { live: this.#laneStatus('live'), backlog: this.#laneStatus('backlog') },
-      drainReadingsPerS: this.#estimate.readingsPerS(nowMs),
-      estimatedDrainMs: this.#estimate.atRateMs(this.#supply.backlogReadings, nowMs),
-      inFlight: this.#outbox.inFlight,
-      nextTryInMs: waitMs > 0 ? Math.ceil(waitMs) : null,
-      held: this.#outbox.held(),
-      sentBatches: this.#tally.sum('batches'),
-      sentReadings: this.#tally.sum('readings'),
-      sentBytes: this.#tally.sum('bytes'),
-      failedTries: this.#tally.failed,
-      rejected: this.#tally.rejected,
-      clockOffsetMs: this.#clock.offsetMs(),
-      clockCorrections: this.#clock.corrections,
-      sentAgain: this.#tally.again,
-      resealed: this.#tally.resealed,
-      credits: this.#credits,
-      recalls: { open: this.#recalls.open, done: this.#recalls.done },
-      desiredConfigVersion: this.#tally.desiredConfigVersion,
-    }
+      stopped: this.#connection === null || this.#stop.signal.aborted,
+    })
   }
-
-  #laneStatus(lane: Lane): LaneStatus {
-    const { batches, readings, bytes } = this.#tally.lanes[lane]
-    return {
-      unsealedReadings: this.#supply.unsealed[lane],
-      inFlight: this.#outbox.inFlightOf(lane),
-      sentBatches: batches,
-      sentReadings: readings,
-      sentBytes: bytes,
-    }
-  }
-
-  #detail(): string {
-    const trouble = this.#bufferTrouble ?? this.#setback
-    if (trouble) return trouble.detail
-    const [held] = this.#outbox.held()
-    if (!held) return ''
-    const count = this.#outbox.heldCount
-    return `the hub refuses ${count === 1 ? 'a batch' : `${count} batches`}, kept and tried again: ${held.detail}`
-  }
-
-  #state(): UplinkState {
-    if (!this.#connection || this.#stop.signal.aborted) return 'stopped'
-    if (this.#setback?.kind === 'refused') return 'refused'
-    if (this.#setback || this.#bufferTrouble) return 'waiting'
-    if (this.#outbox.heldCount >= this.#config.maxHeld) return 'blocked'
-    return this.#outbox.inFlight > 0 || this.#supply.backlogReadings > 0 ? 'sending' : 'idle'
-  }
-}
-
-function setbackOf(error: unknown): Setback {
-  const code = isTributaryError(error) ? error.code : 'internal'
-  return { kind: 'later', code, detail: messageOf(error), retryAfterS: null }
 }
