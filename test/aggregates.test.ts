@@ -1,4 +1,4 @@
-/** The path of an aggregate with real processes: folded at the gateway by a policy, stored at the hub over a killed agent and a killed hub. */
+/** The path of an aggregate with real processes: folded at the gateway by a policy, stored at the hub over a killed agent and a killed hub; and a recall. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,6 +12,9 @@ const policies = `policies:
   - match: {device: fan}
     mode: aggregate
     window: {size: 10s, lateness: 1s, idle: 1s, quantiles: true}
+  - match: {device: lathe}
+    mode: ring
+    window: {size: 10s, lateness: 1s, idle: 1s}
 `
 let hub: RunningHub
 let agent: RunningAgent
@@ -60,11 +63,11 @@ async function eventually<T>(what: string, probe: () => Promise<T | null>): Prom
 const baseMs = Math.floor(Date.now() / 10_000) * 10_000 - 60_000
 const speedAt = (i: number) => (i * 7) % 40
 
-async function publish(from: number, to: number): Promise<void> {
-  const client = await connectAsync(`mqtt://127.0.0.1:${agent.mqttPort}`, { clientId: `aggregates-${from}` })
+async function publish(from: number, to: number, device = 'fan'): Promise<void> {
+  const client = await connectAsync(`mqtt://127.0.0.1:${agent.mqttPort}`, { clientId: `${device}-${from}` })
   for (let i = from; i < to; i++) {
     const payload = JSON.stringify({ value: speedAt(i), ts: (baseMs + i * 500) * 1000 })
-    await client.publishAsync('sensors/fan/speed', payload, { qos: 1 })
+    await client.publishAsync(`sensors/${device}/speed`, payload, { qos: 1 })
   }
   await client.endAsync()
 }
@@ -109,3 +112,31 @@ test('readings folded at the gateway are windows at the hub, each once, over a k
   )
   expect(raw.items).toEqual([])
 }, 180_000)
+
+test('readings that the gateway kept come back when somebody recalls them', async () => {
+  await publish(0, 30, 'lathe')
+  const series = await eventually('the series', async () => {
+    const { items } = await get<{ items: { seriesId: number; agentId: string }[] }>('/v1/series?device=lathe')
+    return items[0] ?? null
+  })
+  const span = { from: new Date(baseMs).toISOString(), to: new Date(baseMs + 10_000).toISOString() }
+  const path = `/v1/agents/${series.agentId}/recalls`
+  const asked = await fetch(`${hub.url}${path}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${hub.adminKey}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ device: 'lathe', metric: 'speed', ...span }),
+  })
+  expect(asked.status).toBe(201)
+  const { recallId } = (await asked.json()) as { recallId: number }
+  let next = 30
+  const done = await eventually('the recall done', async () => {
+    // Batches bring answers: something has to be sent.
+    await publish(next, ++next, 'press')
+    const recall = await get<{ state: string; readings: number }>(`${path}/${recallId}`)
+    return ['done', 'partly-gone'].includes(recall.state) ? recall : null
+  })
+  expect(done).toMatchObject({ state: 'done', readings: 20 })
+  const query = `resolution=raw&from=${baseMs}&to=${baseMs + 60_000}`
+  const raw = await get<{ items: { value: number }[] }>(`/v1/series/${series.seriesId}/readings?${query}`)
+  expect(raw.items.map(({ value }) => value)).toEqual(Array.from({ length: 20 }, (_, i) => speedAt(i)))
+}, 120_000)

@@ -33,9 +33,10 @@ export class OpenRecalls {
   /** The oldest recalls of an agent that are under way; they count as sent from here on. */
   async of(agentNo: number): Promise<readonly Recall[]> {
     if (this.#now() >= this.#untilMs) {
-      this.#reading ??= this.#read().finally(() => {
-        this.#reading = null
-      })
+      this.#reading ??= this.#read().then(
+        () => this.#settle(),
+        () => this.#settle(),
+      )
       await this.#reading
     }
     const open = this.#byAgent.get(agentNo)
@@ -43,6 +44,11 @@ export class OpenRecalls {
     const given = open.slice(0, maxRecallsInAnswer)
     await this.#markSent(given.filter(({ id, sent }) => !sent && !this.#sent.has(id)).map(({ id }) => id))
     return given.map(({ id, device, metric, fromUs, toUs }) => ({ id, device, metric, fromUs, toUs }))
+  }
+
+  /** Read or not: the batch of the answer is durable, which no failure here may hide. The next look is after `staleMs` again. */
+  #settle(): void {
+    this.#reading = null
   }
 
   /** Plan: `recall_open`, which holds no more than what is under way. */
@@ -60,6 +66,11 @@ export class OpenRecalls {
   async #markSent(ids: readonly number[]): Promise<void> {
     if (ids.length === 0) return
     for (const id of ids) this.#sent.add(id)
-    await this.#pool.query('update recall set sent_at = now() where recall_id = any($1) and sent_at is null', [ids])
+    try {
+      await this.#pool.query('update recall set sent_at = now() where recall_id = any($1) and sent_at is null', [ids])
+    } catch {
+      // Marked with the next answer instead: this one goes out whatever the database does.
+      for (const id of ids) this.#sent.delete(id)
+    }
   }
 }
