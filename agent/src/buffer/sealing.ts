@@ -182,7 +182,7 @@ function take(state: StoreState, range: UnsealedRange, limit: number): Taken {
       break
     }
     const from = row.n === next.row ? next.offset : 0
-    if (!fits(names, row) && count > 0) break
+    if (row.toSend > 0 && !fits(names, row) && count > 0) break
     const end = row.n === range.to?.row ? Math.min(row.toSend, range.to.offset) : row.toSend
     const room = row.aggregates ? Math.min(limit - count, batchLimits.aggregates - aggregates.length) : limit - count
     let to = Math.min(end, from + room)
