@@ -219,7 +219,7 @@ const step = fc.oneof(
 test('whatever happens, each class is accounted for to the reading', () => {
   let evicted = 0
   fc.assert(
-    fc.property(fc.array(step, { minLength: 30, maxLength: 90, size: 'max' }), steps => {
+    fc.property(fc.array(step, { minLength: 70, maxLength: 110, size: 'max' }), steps => {
       store.run({ op: 'close' })
       rmSync(folder, { recursive: true, force: true })
       folder = mkdtempSync(join(tmpdir(), 'tributary-classes-'))
@@ -228,7 +228,7 @@ test('whatever happens, each class is accounted for to the reading', () => {
       const acknowledged = new Map<string, SealedBatch>()
       for (const one of steps) {
         if (typeof one !== 'string') {
-          commit(one, 3500)
+          commit(one, 4000)
           for (const name of one) accepted[name]++
         } else if (one === 'seal') store.run({ op: 'seal', maxReadings: 15, lane: 'live', header })
         else if (one === 'split') store.run({ op: 'split', freshMs: 0 })
