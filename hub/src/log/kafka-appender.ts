@@ -1,5 +1,5 @@
 /**
- * Appending to Kafka so that an append that resolves is stored, whatever kafkajs does (docs/adr/0016).
+ * Appending to Kafka so that an append that resolves is stored, whatever kafkajs does (docs/adr/0015).
  *
  * - One partition a send, and one send a partition under way: kafkajs loses records of a send over several partitions when a leader
  *   moves, and a retry must not overtake a later record of the same agent.

@@ -5,7 +5,7 @@
  * - Partitions of a group are shared out by Kafka; the position in each is the consumer's own (kafka-member.ts).
  * - A record stays for `retainMs`, whoever has read it: a consumer that is away for longer stops loudly.
  *
- * kafkajs 2.2.4 is unmaintained and loses data in its own defaults: docs/adr/0016 says how, and which test shows it.
+ * kafkajs 2.2.4 is unmaintained and loses data in its own defaults: docs/adr/0015 says how, and which test shows it.
  */
 import { isTributaryError, TributaryError } from '@tributary/shared/errors'
 import { fullJitterMs } from '@tributary/shared/retry'

@@ -1,5 +1,5 @@
 /**
- * What kafkajs 2.2.4 loses with its obvious settings, on real brokers, and that the log does not (docs/adr/0016). A naive half that
+ * What kafkajs 2.2.4 loses with its obvious settings, on real brokers, and that the log does not (docs/adr/0015). A naive half that
  * stops losing says that kafkajs has changed: then think again.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
