@@ -208,6 +208,18 @@ describe('a file that is given up', () => {
   })
 })
 
+test('alarms of a file that is given up as soon as the next one begins move to it', () => {
+  const state = open(newFolder(), [
+    { ...aggregate, device: 'a' },
+    { ...aggregate, device: 'c', mode: 'raw', class: 'alarm' },
+  ])
+  commit(state, [reading('a', 1, 1), reading('c', 1, 1), ...Array.from({ length: 5 }, () => reading('b', 1, 'raw'))])
+  rotate(state)
+  makeRoom(state)
+  expect(state.counters).toMatchObject({ accepted: 7, stored: 1, folded: 1, evicted: 5 })
+  expect(rowContents(state).sent).toEqual([reading('c', 1, 1)])
+})
+
 describe('a file that is mostly parts of windows', () => {
   test('goes with them: the readings folded into them are lost from the books of aggregates', () => {
     const state = open(newFolder(), [aggregate])

@@ -27,6 +27,7 @@ export function rotate(state: StoreState): void {
   const closing = describe(state)
   const row = carriedRow(state)
   const before = { closed: state.closed, tailHoles: state.tailHoles, tailFirstRow: state.tailFirstRow }
+  const { foldedTo } = state.fold
   let created: BufferFile | null = null
   let written: WrittenFold
   state.closed = [...state.closed, closing]
@@ -37,6 +38,8 @@ export function rotate(state: StoreState): void {
   state.ledger.dirty = true
   state.recalls.dirty = true
   state.times.dirty = true
+  // The carried row has nothing to fold: what was up to date is so behind it.
+  if (foldedTo === state.lastRow) state.fold.foldedTo++
   state.lastRow++
   try {
     const tail = BufferFile.create(path, { fsyncOff: state.sabotage === 'fsync-off' })
@@ -50,6 +53,7 @@ export function rotate(state: StoreState): void {
     syncFolder(state.folder)
   } catch (error) {
     state.lastRow--
+    state.fold.foldedTo = foldedTo
     Object.assign(state, before)
     created?.close()
     removeDatabase(path)
