@@ -37,6 +37,8 @@ export interface ClosedPart extends PartKey {
   readonly revision: number
   /** Of its readings, those that leave the gateway in no other way and in no part of another window before. */
   readonly folded: number
+  /** Its readings are of class raw: their file was given up. */
+  readonly thinned?: boolean
   /** As of shared's aggregate-codec. */
   readonly data: Uint8Array
 }

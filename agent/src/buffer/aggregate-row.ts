@@ -4,6 +4,7 @@
  *
  * Layout: varint folded to · varint texts/3 · per series device, metric, unit as in a row of readings · varint parts · per part varint
  *   series index · varint size µs · varint hop µs · signed start µs · varint revision · varint folded · varint bytes, aggregate
+ *   · u8 1 when the parts are of thinned readings (thin.ts), nothing else
  * `folded to` is the row up to which readings were folded when these parts closed: a start folds up to it and drops them again, so
  * that it goes on with the windows that were open, whatever closed the others (a later reading, a clock, a bound).
  */
@@ -11,15 +12,18 @@ import type { SeriesAggregates } from '@tributary/shared/batch/batch'
 import { TributaryError } from '@tributary/shared/errors'
 import type { ClosedPart } from '../aggregate/open-parts.ts'
 import { ByteReader, ByteWriter } from './bytes.ts'
+import { type ClassCounts, noReadings, plus } from './counters.ts'
 
 export interface AggregateRow {
-  /** 0 for parts that were moved here from another row. */
+  /** 0 for parts that were moved here from another row, and for those of thinned readings. */
   readonly foldedTo: number
+  /** All thinned, or none. */
   readonly parts: readonly ClosedPart[]
 }
 
 /** Parts of a row; with their series far below the limits of a batch. */
 const maxParts = 500
+const thinnedRow = 1
 const writer = new ByteWriter(16 * 1024)
 
 export function encodeAggregateRow({ foldedTo, parts }: AggregateRow): Uint8Array {
@@ -46,6 +50,7 @@ export function encodeAggregateRow({ foldedTo, parts }: AggregateRow): Uint8Arra
     writer.varint(part.data.length)
     writer.raw(part.data)
   }
+  if (parts.some(({ thinned }) => thinned)) writer.byte(thinnedRow)
   return writer.take()
 }
 
@@ -57,7 +62,8 @@ export function decodeAggregateRow(bytes: Uint8Array): AggregateRow {
   for (let left = reader.varint() * 3; left > 0; left--) names.push(reader.textAfter(names.at(-3) ?? ''))
   const parts: ClosedPart[] = []
   for (let left = reader.varint(); left > 0; left--) parts.push(readPart(reader, names))
-  return { foldedTo, parts }
+  const thinned = reader.left > 0 && reader.byte() === thinnedRow
+  return { foldedTo, parts: thinned ? parts.map(part => ({ ...part, thinned })) : parts }
 }
 
 function readPart(reader: ByteReader, names: readonly string[]): ClosedPart {
@@ -85,10 +91,20 @@ export function aggregateColumns(parts: readonly ClosedPart[]): SeriesAggregates
 /** Parts that closed together, in rows of a bounded size. */
 export function intoRows(foldedTo: number, parts: readonly ClosedPart[]): AggregateRow[] {
   const rows: AggregateRow[] = []
-  for (let from = 0; from < parts.length; from += maxParts) {
-    rows.push({ foldedTo, parts: parts.slice(from, from + maxParts) })
+  for (const alike of Map.groupBy(parts, ({ thinned = false }) => thinned).values()) {
+    for (let from = 0; from < alike.length; from += maxParts) {
+      rows.push({ foldedTo, parts: alike.slice(from, from + maxParts) })
+    }
   }
   return rows
+}
+
+/** The readings that leave the gateway in these parts alone. */
+export function foldedInto(parts: readonly ClosedPart[]): ClassCounts {
+  return parts.reduce(
+    (sum, { folded, thinned }) => plus(sum, { ...noReadings, [thinned ? 'thinned' : 'aggregate']: folded }),
+    noReadings,
+  )
 }
 
 function keyOf({ device, metric, unit }: ClosedPart['series']): string {

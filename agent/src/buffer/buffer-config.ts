@@ -28,6 +28,11 @@ export interface BufferConfig {
   readonly fileBytes: number
   /** Readings not sent within this time are evicted, ms. Default 365 days. */
   readonly maxAgeMs: number
+  /**
+   * Length of the windows to which unsent raw readings are reduced before their file is given up, ms; 1000 … 7 days. Default null: they
+   * are evicted.
+   */
+  readonly thinToMs: number | null
   /** Evict while the file system has less free than this, bytes. Default 64 MiB. */
   readonly minFreeBytes: number
   /** How long a copy that the hub has acknowledged is kept, ms. Default 24 h. */
@@ -71,6 +76,7 @@ export function bufferConfig(given: Partial<BufferConfig> & { readonly folder: s
     maxBytes,
     fileBytes,
     maxAgeMs: 365 * 24 * 3600_000,
+    thinToMs: null,
     minFreeBytes: 64 * MiB,
     copyMaxAgeMs: 24 * 3600_000,
     copyShare: 0.25,
@@ -90,6 +96,7 @@ export function bufferConfig(given: Partial<BufferConfig> & { readonly folder: s
   within('maxBytes', config.maxBytes, MiB, 2 ** 50)
   within('fileBytes', config.fileBytes, 64 * 1024, Math.floor(config.maxBytes / 8))
   within('maxAgeMs', config.maxAgeMs, 1, Number.MAX_SAFE_INTEGER)
+  if (config.thinToMs !== null) within('thinToMs', config.thinToMs, 1000, 7 * 24 * 3600_000)
   within('minFreeBytes', config.minFreeBytes, 0, 2 ** 50)
   within('copyMaxAgeMs', config.copyMaxAgeMs, 0, Number.MAX_SAFE_INTEGER)
   within('copyShare', config.copyShare, 0, 1)

@@ -24,33 +24,39 @@ import {
 
 export const pageBytes = 1024
 /**
- * `PRAGMA user_version` of the files of this build. Layouts 1 and 2 do not count the readings of a row or batch by class; in layout 1 a
- * batch does not say where its readings begin either.
+ * `PRAGMA user_version` of the files of this build. In layouts 1 to 3 there are no thinned readings; layouts 1 and 2 do not count the
+ * readings of a row or batch by class; in layout 1 a batch does not say where its readings begin either.
  */
-export const fileLayout = 3
+export const fileLayout = 4
 
-/** Short enough to stand on the first page. */
+/** Short enough to stand on the first page, without the spaces. */
 const schema = `
   CREATE TABLE row(n INTEGER PRIMARY KEY, readings INT NOT NULL, held INT NOT NULL, alarms INT NOT NULL, crc INT NOT NULL,
     receipts BLOB, data BLOB NOT NULL);
   CREATE TABLE batch(id INTEGER PRIMARY KEY, epoch INT NOT NULL, seq INT NOT NULL, first_row INT, first_offset INT,
     next_row INT NOT NULL, next_offset INT NOT NULL, readings INT NOT NULL, alarms INT NOT NULL, aggregated INT NOT NULL,
-    newest_us INT NOT NULL, crc INT NOT NULL, body BLOB NOT NULL);
+    thinned INT NOT NULL, newest_us INT NOT NULL, crc INT NOT NULL, body BLOB NOT NULL);
   CREATE TABLE dead_letter(id INTEGER PRIMARY KEY, source TEXT NOT NULL, origin TEXT NOT NULL, reason TEXT NOT NULL,
     received_us INT NOT NULL, crc INT NOT NULL, payload BLOB NOT NULL);
-  CREATE TABLE state(key TEXT PRIMARY KEY, version INT NOT NULL, crc INT NOT NULL, value TEXT NOT NULL);`
+  CREATE TABLE state(key TEXT PRIMARY KEY, version INT NOT NULL, crc INT NOT NULL, value TEXT NOT NULL);`.replaceAll(
+  /,\s+/g,
+  ',',
+)
 
 /** What a file of an older layout does not have reads as 0 or NULL, and is left out when something is put back into it. */
 function queriesOf(layout: number) {
   const [held, alarms, aggregated] = layout >= 3 ? ['held', 'alarms', 'aggregated'] : ['0', '0', '0']
+  const thinned = layout >= 4 ? 'thinned' : '0'
   const [firstRow, firstOffset] = layout >= 2 ? ['first_row', 'first_offset'] : ['NULL', 'NULL']
   const rowColumns = `n, readings, ${held} AS held, ${alarms} AS alarms, crc, receipts, data`
   const batchEntry = `epoch, seq, ${firstRow} AS firstRow, ${firstOffset} AS firstOffset, next_row AS nextRow,
-    next_offset AS nextOffset, readings, ${alarms} AS alarms, ${aggregated} AS aggregated, newest_us AS newestUs`
+    next_offset AS nextOffset, readings, ${alarms} AS alarms, ${aggregated} AS aggregated, ${thinned} AS thinned,
+    newest_us AS newestUs`
   const newInRow = layout >= 3 ? ['held', 'alarms'] : []
   const newInBatch = [
     ...(layout >= 2 ? ['first_row', 'first_offset'] : []),
     ...(layout >= 3 ? ['alarms', 'aggregated'] : []),
+    ...(layout >= 4 ? ['thinned'] : []),
   ]
   return {
     begin: 'BEGIN IMMEDIATE',
@@ -187,14 +193,14 @@ export class BufferFile {
   }
 
   putBatch(batch: StoredBatch): void {
-    const { epoch, seq, readings, alarms, aggregated, body } = batch
+    const { epoch, seq, readings, alarms, aggregated, thinned, body } = batch
     const place = {
       first_row: batch.firstRow,
       first_offset: batch.firstOffset,
       next_row: batch.nextRow,
       next_offset: batch.nextOffset,
     }
-    const known = { epoch, seq, ...place, readings, alarms, aggregated, newest_us: batch.newestUs }
+    const known = { epoch, seq, ...place, readings, alarms, aggregated, thinned, newest_us: batch.newestUs }
     this.prepare('putBatch').run({ ...known, crc: batchCrc(batch), body })
   }
 

@@ -7,7 +7,7 @@
 import type { ClosedPart } from '../aggregate/open-parts.ts'
 import { decodeAggregateRow, intoRows } from './aggregate-row.ts'
 import { isFolding } from './fold.ts'
-import type { UnsealedRange } from './ranges.ts'
+import { indicesIn, touches, type UnsealedRange } from './ranges.ts'
 import { classOf, decodeRow, Mark, type RowColumns } from './row-codec.ts'
 import { type ClosedFile, fileToRead, type StoreState } from './state.ts'
 import type { StoredRow } from './stored-records.ts'
@@ -35,14 +35,14 @@ export function carry({ fold }: StoreState, file: ClosedFile, parts: readonly Cl
 }
 
 /** Readings of class alarm of a range in a file, by row. Throws `corrupt`. */
-export function alarmsIn(state: StoreState, file: ClosedFile, { from, to }: UnsealedRange): RowColumns[] {
+export function alarmsIn(state: StoreState, file: ClosedFile, range: UnsealedRange): RowColumns[] {
   if (file.classes.alarm === 0) return []
   const found: RowColumns[] = []
   for (const { n, alarms, data } of fileToRead(state, file.no).rows()) {
-    if (alarms === 0 || n < from.row || (to !== null && n > to.row)) continue
+    if (alarms === 0 || !touches(range, n, n)) continue
     const { columns } = decodeRow(data)
-    const last = n === to?.row ? Math.min(to.offset, columns.readings) : columns.readings
-    const picked = pickAlarms(columns, n === from.row ? from.offset : 0, last)
+    const { first, behind } = indicesIn(range, n, columns.readings)
+    const picked = pickAlarms(columns, first, behind)
     if (picked.readings > 0) found.push(picked)
   }
   return found

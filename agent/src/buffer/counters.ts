@@ -3,9 +3,9 @@
  *
  * accepted = stored + folded + suppressed + deadLettered + evicted after every commit and every loss, and for each class the same
  * without dead letters, which have no class. `accepted` counts readings and undecodable payloads (1 each); `stored` accepted readings
- * that the buffer holds to send or the hub has acknowledged; `folded` readings that go into aggregates only; `suppressed` readings
- * that a policy left out; `deadLettered` payloads kept as dead letters, also after they were dropped or pushed out; `evicted`
- * readings in the ledger, whatever the reason.
+ * that the buffer holds to send or the hub has acknowledged; `folded` readings that go into aggregates only, by their policy (class
+ * aggregate) or because their file was given up (thin.ts); `suppressed` readings that a policy left out; `deadLettered` payloads kept
+ * as dead letters, also after they were dropped or pushed out; `evicted` readings in the ledger, whatever the reason.
  * What was counted before there were classes is raw throughout.
  */
 import type { ClassCounters, Counters, ReadingClass } from '@tributary/shared/batch/batch'
@@ -23,7 +23,10 @@ type Totals = Omit<Counters, 'folded' | 'classes'>
 export type ClassChange = Partial<Omit<ClassCounters, 'class'>>
 
 /** Readings by class. */
-export type ClassCounts = Readonly<Record<SeriesClass, number>>
+export type ClassCounts = Readonly<Record<SeriesClass, number>> & {
+  /** Readings of class raw, not among those of `raw`, that stand in aggregates alone since their file was given up; absent for none. */
+  readonly thinned?: number
+}
 
 export const noReadings: ClassCounts = { raw: 0, aggregate: 0, alarm: 0 }
 
@@ -71,8 +74,8 @@ export function changed(counters: Counters, name: SeriesClass, change: ClassChan
  * than there was, and what a class does not have is taken from the others.
  */
 export function withLoss(counters: Counters, counts: ClassCounts): Counters {
-  let after = counters
-  let unmet = 0
+  let after = withLossOfThinned(counters, thinnedIn(counts))
+  let unmet = thinnedIn(counts) - (after.evicted - counters.evicted)
   for (const name of seriesClasses) {
     const before = after
     after = withLossOf(before, name, counts[name])
@@ -84,6 +87,16 @@ export function withLoss(counters: Counters, counts: ClassCounts): Counters {
     unmet -= after.evicted - before.evicted
   }
   return after
+}
+
+function withLossOfThinned(counters: Counters, readings: number): Counters {
+  const evicted = Math.min(readings, ofClass(counters, 'raw').folded)
+  return changed(counters, 'raw', { folded: -evicted, evicted })
+}
+
+/** Readings of class raw go from `stored` to `folded`. */
+export function withThinned(counters: Counters, readings: number): Counters {
+  return changed(counters, 'raw', { stored: -readings, folded: readings })
 }
 
 function withLossOf(counters: Counters, name: SeriesClass, readings: number): Counters {
@@ -107,19 +120,27 @@ export function byClass(count: (name: SeriesClass) => number): ClassCounts {
 
 /** Each class by itself; below zero is zero. */
 export function minus(a: ClassCounts, b: ClassCounts): ClassCounts {
-  return byClass(name => Math.max(0, a[name] - b[name]))
+  return { ...byClass(name => Math.max(0, a[name] - b[name])), ...thinnedOf(Math.max(0, thinnedIn(a) - thinnedIn(b))) }
 }
 
 export function plus(a: ClassCounts, b: ClassCounts): ClassCounts {
-  return byClass(name => a[name] + b[name])
+  return { ...byClass(name => a[name] + b[name]), ...thinnedOf(thinnedIn(a) + thinnedIn(b)) }
+}
+
+function thinnedIn({ thinned = 0 }: ClassCounts): number {
+  return thinned
+}
+
+function thinnedOf(thinned: number): { readonly thinned?: number } {
+  return thinned > 0 ? { thinned } : {}
 }
 
 export function least(a: ClassCounts, b: ClassCounts): ClassCounts {
   return byClass(name => Math.min(a[name], b[name]))
 }
 
-export function sumOf({ raw, aggregate, alarm }: ClassCounts): number {
-  return raw + aggregate + alarm
+export function sumOf({ raw, aggregate, alarm, thinned = 0 }: ClassCounts): number {
+  return raw + aggregate + alarm + thinned
 }
 
 /** Of readings in rows, those that are sent as they are: those of class aggregate are held. */

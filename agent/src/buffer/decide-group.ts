@@ -41,7 +41,8 @@ export function decideGroup(policies: SeriesPolicies, columns: RowColumns): Deci
     else if (fate === 'send') sent.push(index)
     else suppressed[alarm ? 'alarm' : 'raw']++
     const mark = fate === 'hold' ? Mark.held : alarm ? Mark.alarm : 0
-    marks[index] = (marks[index] as number) | mark
+    const both = fate === 'send' && by?.policy.mode === 'both' && isFoldable(columns, index) ? Mark.both : 0
+    marks[index] = (marks[index] as number) | mark | both
   }
   return {
     columns: select({ ...columns, marks }, [...sent, ...held], sent.length === 0 || held.length === 0),

@@ -15,6 +15,8 @@ export interface BatchReadings {
   readonly alarms?: number
   /** Readings that its aggregates stand for; absent for none. */
   readonly aggregated?: number
+  /** Of those, the ones of class raw (thin.ts); absent for none. */
+  readonly thinned?: number
 }
 
 export interface PendingBatch extends BatchReadings {
@@ -44,13 +46,20 @@ export function pendingOf(batch: BatchEntry, file: number): PendingBatch {
   return { seq: batch.seq, file, ...batchReadings(classesOfBatch(batch)), newestUs: batch.newestUs }
 }
 
-export function classesOfBatch({ readings, alarms = 0, aggregated = 0 }: BatchReadings): ClassCounts {
-  return { raw: readings - alarms, aggregate: aggregated, alarm: alarms }
+export function classesOfBatch({ readings, alarms = 0, aggregated = 0, thinned = 0 }: BatchReadings): ClassCounts {
+  const classes = { raw: readings - alarms, aggregate: aggregated - thinned, alarm: alarms }
+  return thinned > 0 ? { ...classes, thinned } : classes
 }
 
-export function batchReadings({ raw, aggregate, alarm }: ClassCounts): BatchReadings {
+export function batchReadings({ raw, aggregate, alarm, thinned = 0 }: ClassCounts): BatchReadings {
   const readings = raw + alarm
-  return { readings, ...(alarm > 0 && { alarms: alarm }), ...(aggregate > 0 && { aggregated: aggregate }) }
+  const aggregated = aggregate + thinned
+  return {
+    readings,
+    ...(alarm > 0 && { alarms: alarm }),
+    ...(aggregated > 0 && { aggregated }),
+    ...(thinned > 0 && { thinned }),
+  }
 }
 
 /** Exclusive; epochs are drawn from 1 on. */

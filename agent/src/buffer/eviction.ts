@@ -7,6 +7,7 @@
  * - `maxAgeMs` for unsent readings, `copyMaxAgeMs` and `copyShare` for copies; the age of a file counts from when it was closed, by the
  *   trusted time. While that is not known, or was not then, no file is old. With a policy of mode ring, copies stay until `maxBytes` or
  *   `minFreeBytes` asks for room: held readings are among them.
+ * With `thinToMs`, raw readings of such a file are reduced to aggregates first, also when it is too old (thin.ts).
  * Order of classes: copies, raw readings, aggregates, alarms. Unsent aggregates and alarms do not go with a file, but to the tail
  * (carry.ts), unless they are too old; a file of alarms for the most part goes when there is no other. What is sealed goes with its batch.
  * The ledger is durable before a file is unlinked; a file left by a crash in between is removed at the next start.
@@ -15,6 +16,7 @@
 import { closeSync, existsSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ClosedPart } from '../aggregate/open-parts.ts'
+import { foldedInto } from './aggregate-row.ts'
 import { alarmsIn, carry, carryAlarms, partsIn } from './carry.ts'
 import { type ClassCounts, noReadings, plus, sumOf, unsentOf } from './counters.ts'
 import { isFolding } from './fold.ts'
@@ -33,7 +35,8 @@ import {
   type StoreState,
 } from './state.ts'
 import { isDamage, storageError } from './storage-error.ts'
-import { countInClosed, unsealedIn } from './unsealed.ts'
+import { thin } from './thin.ts'
+import { countInClosed, isMissing, unsealedIn } from './unsealed.ts'
 
 /** Evict until every bound holds. */
 export function keepBounds(state: StoreState, atMs: number | null = nowMs(state)): void {
@@ -123,6 +126,8 @@ function evict(state: StoreState, file: ClosedFile, reason: string): void {
   const { firstRow, lastRow } = file
   const ranges = state.unsealed.all.filter(range => touches(range, firstRow, lastRow))
   const lost = ranges.map(range => ({ range, ...lostWith(state, file, range) }))
+  const isRead = lost.every(one => one.exact)
+  const thinned = isRead ? thin(state, file, ranges) : 0
   const unfolded = unfoldedIn(state, file)
   state.closed = state.closed.filter(other => other !== file)
   state.catalogueDirty = true
@@ -132,17 +137,17 @@ function evict(state: StoreState, file: ClosedFile, reason: string): void {
   state.decoded = []
   const parts = lost.flatMap(one => one.parts)
   const carried = reason === 'evicted' && carry(state, file, parts)
-  const folded = carried ? 0 : parts.reduce((sum, part) => sum + part.folded, 0)
-  const aggregate = folded + unfolded.readings
-  const gone = lost.reduce((sum, one) => plus(sum, one.classes), { ...noReadings, aggregate })
+  const folded = plus(carried ? noReadings : foldedInto(parts), { ...noReadings, aggregate: unfolded.readings })
+  const gone = lost.reduce((sum, one) => plus(sum, one.classes), folded)
   const alarms = lost.flatMap(one => one.alarms)
   const moves = reason === 'evicted' && !isMostlyAlarms(file) && carryAlarms(state, alarms)
   const moved = moves ? sumOfReadings(alarms) : 0
-  const classes = { ...gone, alarm: gone.alarm - moved }
-  const exact = unfolded.exact && lost.every(one => one.exact)
+  const classes = { ...gone, raw: gone.raw - thinned, alarm: gone.alarm - moved }
+  const exact = unfolded.exact && isRead
   if (sumOf(classes) > 0) loseUnsealed(state, classes, exact, reason)
-  if (lost.length > 0 || aggregate > 0) {
-    state.notices.push(`file ${file.no} of the buffer was ${reason} with ${sumOf(classes)} unsent readings`)
+  if (lost.length > 0 || sumOf(folded) > 0) {
+    const what = `file ${file.no} of the buffer was ${reason} with ${sumOf(classes)} unsent readings`
+    state.notices.push(thinned > 0 ? `${what}; ${thinned} more were thinned to aggregates` : what)
   }
   state.doomed.push(file.no)
   state.dirty = true
@@ -197,7 +202,7 @@ function lostWith(state: StoreState, file: ClosedFile, range: UnsealedRange): Lo
     const alarms = alarmsIn(state, file, range)
     return { classes: { ...counted, raw: counted.raw - parts.length }, parts, alarms, exact: true }
   } catch (error) {
-    if (!isDamage(error)) throw error
+    if (!isDamage(error) && !isMissing(error)) throw error
     return { classes: unsealedIn(state, file, range), parts: [], alarms: [], exact: false }
   }
 }

@@ -45,6 +45,17 @@ export function holds(range: UnsealedRange, firstRow: number, lastRow: number): 
   )
 }
 
+/** Which of the readings of row `n` stand in the range: from `first` to the one before `behind`. */
+export function indicesIn(
+  { from, to }: Pick<UnsealedRange, 'from' | 'to'>,
+  n: number,
+  readings: number,
+): { readonly first: number; readonly behind: number } {
+  const first = n < from.row ? readings : n === from.row ? Math.min(from.offset, readings) : 0
+  const behind = to === null || n < to.row ? readings : n === to.row ? Math.min(to.offset, readings) : 0
+  return { first, behind }
+}
+
 export class UnsealedRanges {
   private ranges: UnsealedRange[]
 

@@ -7,7 +7,7 @@
 import { statSync } from 'node:fs'
 import { messageOf } from '@tributary/shared/errors'
 import { type ClassCounts, least, minus, noReadings, plus, sumOf, unsentOf } from './counters.ts'
-import type { UnsealedRange } from './ranges.ts'
+import { indicesIn, type UnsealedRange } from './ranges.ts'
 import { batchRanges, rotate } from './rotate.ts'
 import { replaceFile, salvage } from './salvage.ts'
 import {
@@ -91,11 +91,9 @@ function loseFromRanges(
   return lost
 }
 
-function classesInRange(row: StoredRow, { from, to }: UnsealedRange): ClassCounts {
-  const { n, readings } = row
-  const first = n < from.row ? readings : n === from.row ? from.offset : 0
-  const last = to === null || n < to.row ? readings : n === to.row ? to.offset : 0
-  return classesOfPart(row, first, last)
+function classesInRange(row: StoredRow, range: UnsealedRange): ClassCounts {
+  const { first, behind } = indicesIn(range, row.n, row.readings)
+  return classesOfPart(row, first, behind)
 }
 
 /** The batches that could not be saved: lost when pending, else a copy less. */

@@ -85,6 +85,8 @@ export const Mark = {
   recalled: 8,
   /** Counted with an earlier row, out of which it was moved here (carry.ts). */
   moved: 16,
+  /** Sent, and folded by its policy as well. */
+  both: 32,
 } as const
 
 /** The class that a reading's mark puts it in. */
@@ -105,7 +107,7 @@ export function tagOf(quality: Quality, kind: number): number {
 }
 
 const version = 3
-const allMarks = Mark.held | Mark.unplaced | Mark.alarm | Mark.recalled | Mark.moved
+const allMarks = Mark.held | Mark.unplaced | Mark.alarm | Mark.recalled | Mark.moved | Mark.both
 const markForm = { none: 0, bySeries: 1, runs: 2 } as const
 const maxDecimals = 4
 const powers = [1, 10, 100, 1000, 10_000]

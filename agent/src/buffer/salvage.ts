@@ -136,9 +136,14 @@ function batchOf({ cells }: ScannedRecord): StoredBatch | null {
   return batchCrc(batch) === crc ? batch : null
 }
 
+/** In layout 3 no batch has thinned readings. */
+function batchOfLayout3(cells: readonly Cell[]): readonly Cell[] {
+  return [...cells.slice(0, 10), 0, ...cells.slice(10)]
+}
+
 /** The cells of a batch of any layout, by name. */
 function batchCells(cells: readonly Cell[]) {
-  if (cells.length === 13) {
+  if (cells.length === 13 || cells.length === 14) {
     const [
       ,
       epoch,
@@ -150,17 +155,18 @@ function batchCells(cells: readonly Cell[]) {
       readings,
       alarms,
       aggregated,
+      thinned,
       newestUs,
       crc,
       body,
-    ] = cells
+    ] = cells.length === 14 ? cells : batchOfLayout3(cells)
     const place = { firstRow, firstOffset, nextRow, nextOffset }
-    return { epoch, seq, ...place, readings, alarms, aggregated, newestUs, crc, body }
+    return { epoch, seq, ...place, readings, alarms, aggregated, thinned, newestUs, crc, body }
   }
   if (cells.length !== 9 && cells.length !== 11) return null
   const [, epoch, seq, nextRow, nextOffset, readings, newestUs, crc, body, firstRow = null, firstOffset = null] = cells
   const place = { firstRow, firstOffset, nextRow, nextOffset }
-  return { epoch, seq, ...place, readings, alarms: 0, aggregated: 0, newestUs, crc, body }
+  return { epoch, seq, ...place, readings, alarms: 0, aggregated: 0, thinned: 0, newestUs, crc, body }
 }
 
 function letterOf({ rowid: id, cells }: ScannedRecord): StoredDeadLetter | null {

@@ -15,9 +15,9 @@ import { isTributaryError, messageOf, TributaryError } from '@tributary/shared/e
 import { batchLimits, type Lane } from '@tributary/shared/protocol'
 import type { Quality, Value } from '@tributary/shared/reading'
 import type { ClosedPart } from '../aggregate/open-parts.ts'
-import { aggregateColumns, decodeAggregateRow } from './aggregate-row.ts'
+import { aggregateColumns, decodeAggregateRow, foldedInto } from './aggregate-row.ts'
 import type { SealedBatch } from './buffer.ts'
-import { type ClassCounts, noReadings, plus } from './counters.ts'
+import { type ClassCounts, plus } from './counters.ts'
 import { place } from './place.ts'
 import { type Cursor, isBefore, touches, type UnsealedRange } from './ranges.ts'
 import { countWithin } from './recount.ts'
@@ -113,9 +113,10 @@ function sealTaken(state: StoreState, taken: Taken, header: SealHeader): SealedB
     nextRow: taken.next.row,
     nextOffset: taken.next.offset,
   }
-  const { raw, alarm: alarms, aggregate: aggregated } = classesOfTaken(taken)
+  const { raw, alarm: alarms, aggregate, thinned = 0 } = classesOfTaken(taken)
   const readings = raw + alarms
-  const batch = { epoch: state.epoch, seq, ...place, readings, alarms, aggregated, newestUs, body }
+  const counted = { readings, alarms, aggregated: aggregate + thinned, thinned }
+  const batch = { epoch: state.epoch, seq, ...place, ...counted, newestUs, body }
   state.tail.transaction(() => state.tail.putBatch(batch))
   state.epochs.sealed(batch, state.tailNo)
   state.fold.counts.sealed += taken.aggregates.length
@@ -132,8 +133,7 @@ function isSealed(state: StoreState, row: number, { range: takenFrom, next }: Ta
 
 /** Of its aggregates, the readings that leave the gateway in them alone. */
 function classesOfTaken({ parts, aggregates }: Taken): ClassCounts {
-  const counts = parts.reduce((sum, { columns, from, to }) => plus(sum, classesIn(columns, from, to)), noReadings)
-  return { ...counts, aggregate: aggregates.reduce((sum, { folded }) => sum + folded, 0) }
+  return parts.reduce((sum, { columns, from, to }) => plus(sum, classesIn(columns, from, to)), foldedInto(aggregates))
 }
 
 /** The range begins after what was taken; a closed one that holds nothing more is gone, whatever empty rows it ends with. */

@@ -35,6 +35,8 @@ export interface BatchEntry {
   readonly alarms: number
   /** Readings that its aggregates stand for. */
   readonly aggregated: number
+  /** Of those, the ones of class raw (thin.ts); 0 in files of layouts 1 to 3. */
+  readonly thinned: number
   readonly newestUs: number
 }
 
@@ -42,11 +44,12 @@ export interface StoredBatch extends BatchEntry {
   readonly body: Uint8Array
 }
 
-/** Identities of rows, and of batches of layout 1, have 6 numbers; of batches 8, of those with alarms or aggregates 10. */
-const identity = new Float64Array(10)
+/** Identities of rows, and of batches of layout 1, have 6 numbers; of batches 8, with alarms or aggregates 10, with thinned readings 11. */
+const identity = new Float64Array(11)
 const identityBytes = new Uint8Array(identity.buffer)
 const shortIdentityBytes = identityBytes.subarray(0, 6 * 8)
 const rawIdentityBytes = identityBytes.subarray(0, 8 * 8)
+const classIdentityBytes = identityBytes.subarray(0, 10 * 8)
 const nothing = new Uint8Array(0)
 
 export function rowCrc(row: StoredRow): number {
@@ -57,6 +60,7 @@ export function rowCrc(row: StoredRow): number {
 
 export function batchCrc(batch: StoredBatch): number {
   const { epoch, seq, nextRow, nextOffset, readings, newestUs, firstRow, firstOffset, alarms, aggregated } = batch
+  const { thinned } = batch
   identity.set([
     epoch,
     seq,
@@ -68,8 +72,9 @@ export function batchCrc(batch: StoredBatch): number {
     firstOffset ?? 0,
     alarms,
     aggregated,
+    thinned,
   ])
-  const long = alarms > 0 || aggregated > 0 ? identityBytes : rawIdentityBytes
+  const long = thinned > 0 ? identityBytes : alarms > 0 || aggregated > 0 ? classIdentityBytes : rawIdentityBytes
   return crc32(batch.body, crc32(firstRow === null ? shortIdentityBytes : long))
 }
 

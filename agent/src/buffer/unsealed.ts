@@ -79,6 +79,6 @@ function readable(state: StoreState, file: ClosedFile, range: UnsealedRange): nu
   }
 }
 
-function isMissing(error: unknown): boolean {
+export function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'SQLITE_CANTOPEN'
 }

@@ -303,6 +303,13 @@ const buffer = object(
       example: 16 * MiB,
     }),
     max_age: duration({ help: 'Readings not sent within this time are given up.', default: 365 * dayMs, min: 1000 }),
+    thin_to: duration({
+      help: 'When unsent readings would be given up, numbers of class raw are reduced to aggregates of windows of this length, which are kept and sent instead. Without it they are lost, and accounted for.',
+      default: null,
+      min: 1000,
+      max: 7 * dayMs,
+      example: 60_000,
+    }),
     min_free: bytes({
       help: 'Give up the oldest while the file system has less free than this.',
       default: 64 * MiB,

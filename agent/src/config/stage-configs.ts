@@ -19,6 +19,7 @@ export function bufferSlice({
     maxBytes: buffer.maxBytes,
     ...(buffer.fileBytes !== null && { fileBytes: buffer.fileBytes }),
     maxAgeMs: buffer.maxAge,
+    thinToMs: buffer.thinTo,
     minFreeBytes: buffer.minFree,
     copyMaxAgeMs: buffer.copyMaxAge,
     copyShare: buffer.copyShare,
