@@ -215,7 +215,11 @@ describe('the commands of the units', () => {
 
   function sandbox(program: ProgramName, env: Record<string, string> = {}): ContainerOptions {
     const service = unit(program)
-    const environment = service.all('Environment').map(pair => pair.split('=') as [string, string])
+    // The value may hold further equals signs.
+    const environment = service.all('Environment').map(pair => {
+      const at = pair.indexOf('=')
+      return [pair.slice(0, at), pair.slice(at + 1)] as [string, string]
+    })
     return {
       host: join(folder, 'host'),
       user: program === 'hub' ? '10001:10001' : '10002:10002',
