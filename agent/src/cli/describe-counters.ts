@@ -8,6 +8,6 @@ export function describeCounters({ classes, deadLettered, maybeDuplicate, ...all
   const byClass = used.some(one => one.class !== 'raw') ? used : []
   return [
     `readings   ${all.accepted} accepted = ${law(all, ` + ${deadLettered} dead-lettered`)}; ${maybeDuplicate} maybe twice`,
-    ...byClass.map(one => `${`  ${one.class}`.padEnd(11)}${one.accepted} accepted = ${law(one)}`),
+    ...byClass.map(one => `${`  ${one.class}`.padEnd(12)}${one.accepted} accepted = ${law(one)}`),
   ]
 }
