@@ -119,17 +119,23 @@ export interface BatchConflict {
 /** Conflicts that one answer names at most. */
 export const maxToldConflicts = 16
 
-/** Why the hub does not store a reading or an aggregate as data; it goes to the dead letters instead. */
-export type RejectReason =
-  | 'non-finite'
-  | 'future'
-  | 'before-2000'
-  | 'cardinality'
-  | 'name'
-  | 'string-too-long'
-  | 'string-nul'
-  | 'aggregate'
-  | 'window'
+/**
+ * Why the hub does not store a reading or an aggregate as data; it goes to the dead letters instead. The hub's log stores the place in
+ * this list: append only.
+ */
+export const rejectReasons = [
+  'non-finite',
+  'future',
+  'before-2000',
+  'cardinality',
+  'name',
+  'string-too-long',
+  'string-nul',
+  'aggregate',
+  'window',
+] as const
+
+export type RejectReason = (typeof rejectReasons)[number]
 
 /** 200 of GET /v1/hello. */
 export interface HelloAnswer {

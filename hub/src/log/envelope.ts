@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { TributaryError } from '@tributary/shared/errors'
-import { batchLimits, type Lane, type RejectReason } from '@tributary/shared/protocol'
+import { batchLimits, type Lane, type RejectReason, rejectReasons } from '@tributary/shared/protocol'
 
 export interface Envelope {
   readonly receivedAtMs: number
@@ -34,25 +34,13 @@ export interface Envelope {
  *  24  32 B SHA-256 of the batch
  *  56  u32  rejected readings and aggregates, n
  *  60  u32  bytes of the rejected section
- *  64  n times: LEB128 of (index − previous index − 1; the first: index), u8 reason (place in `reasons`)
+ *  64  n times: LEB128 of (index − previous index − 1; the first: index), u8 reason (place in `rejectReasons`)
  *   …  the batch as received
  */
 const version = 2
 /** One more than the largest index of each layout. */
 const indexes = { 1: batchLimits.readings, [version]: batchLimits.readings + batchLimits.aggregates } as const
 const headerBytes = 64
-/** The place in this list is stored: append only. */
-const reasons: readonly RejectReason[] = [
-  'non-finite',
-  'future',
-  'before-2000',
-  'cardinality',
-  'name',
-  'string-too-long',
-  'string-nul',
-  'aggregate',
-  'window',
-]
 
 /** Throws `unprocessable` when a field is outside what the layout holds. */
 export function encodeEnvelope(envelope: Envelope): Uint8Array {
@@ -114,7 +102,7 @@ function encodeRejected(rejected: ReadonlyMap<number, RejectReason>): Buffer {
       bytes.push((gap & 127) | 128)
       gap >>>= 7
     }
-    bytes.push(gap, reasons.indexOf(reason))
+    bytes.push(gap, rejectReasons.indexOf(reason))
     next = index + 1
   }
   return Buffer.from(bytes)
@@ -133,7 +121,7 @@ function decodeRejected(section: Buffer, count: number, indexEnd: number): Map<n
       if (byte < 128) break
     }
     const index = next + gap
-    const reason = reasons[section[at++] ?? 255]
+    const reason = rejectReasons[section[at++] ?? 255]
     if (reason === undefined || index >= indexEnd) throw malformed(`rejected index ${index}`)
     rejected.set(index, reason)
     next = index + 1

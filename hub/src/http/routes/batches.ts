@@ -3,7 +3,7 @@
  * read within its bound, from Node's own stream where there is one.
  */
 import { z } from '@hono/zod-openapi'
-import { maxHelloEpochs, maxToldConflicts, mediaTypes, paths } from '@tributary/shared/protocol'
+import { maxHelloEpochs, maxToldConflicts, mediaTypes, paths, rejectReasons } from '@tributary/shared/protocol'
 import type { Context } from 'hono'
 import type { IncomingRequest } from '../../ingest/ingest.ts'
 import { jsonBatch } from '../../ingest/json-batch.ts'
@@ -11,17 +11,7 @@ import { agentId, json, problem, problems } from '../schemas.ts'
 import type { HubApp, HubEnv, HubServices } from '../services.ts'
 import { requestHeaders, signedHeaders } from '../signed-answer.ts'
 
-const reason = z.enum([
-  'non-finite',
-  'future',
-  'before-2000',
-  'cardinality',
-  'name',
-  'string-too-long',
-  'string-nul',
-  'aggregate',
-  'window',
-])
+const reason = z.enum(rejectReasons)
 
 const batchAnswer = z
   .object({
